@@ -1,0 +1,635 @@
+"""The tape: what was computed is recorded, then walked backwards by the chain rule.
+
+A Tensor holds an array and the Op that made it; an Op holds the Tensors it was made from. `backward` visits
+each Tensor once, after all its users, and adds what they send back. Since an Op's `backward` is written in
+Tensors too, the gradient is itself recorded when asked (`create_graph=True`), and so has gradients in turn.
+"""
+
+import contextvars
+import os
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Union
+
+import numpy as np
+
+from . import backend
+from .backend import Array
+from .errors import DeviceError, DTypeError, GraphError, NonFiniteError, ShapeError
+
+Operand = Union["Tensor", Array, float]
+Axes = Union[int, tuple[int, ...], None]
+
+_recording = contextvars.ContextVar("recording", default=True)
+_debugging = contextvars.ContextVar("debugging", default=False)
+
+# Tensor's operators and methods, by name. They belong to the floor above, which puts them here (ops/__init__.py).
+OPERATORS: dict[str, Callable[..., "Tensor"]] = {}
+
+_DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool", "complex128")
+
+
+class Tensor:
+    """An array that can be differentiated with respect to.
+
+    `array` is copied (so that nobody can change it unseen) to the device chosen by `tg.use`. Arrays keep their
+    dtype; Python numbers and lists with a decimal point become float32. `grad` is None until a backward pass
+    gives it a Tensor of the same shape and dtype. Raises DTypeError for dtypes other than float32, float64,
+    integers and bool, and for integers with requires_grad=True.
+    """
+
+    __slots__ = ("__weakref__", "_array", "_hooks", "_version", "grad", "op", "requires_grad")
+    __array_ufunc__ = None  # so that array * tensor is left to Tensor.__rmul__
+
+    _array: Array
+    _version: int  # how often the values were changed
+    _hooks: list[Callable[["Tensor"], object]]
+    grad: "Tensor | None"
+    op: "Op | None"  # what made this Tensor; None for a leaf
+
+    def __init__(self, array: Any, requires_grad: bool = False, dtype: Any = None):
+        array = array._array if isinstance(array, Tensor) else array
+        if not is_array(array):
+            array = np.array(array)
+            if array.dtype.kind == "f":
+                array = array.astype(np.float32)
+        if dtype is not None:
+            array = array.astype(dtype)
+        if array.dtype.name not in _DTYPES:
+            raise DTypeError(f"Tensor: dtype {array.dtype} is not supported; convert to float32 (or float64) first")
+        if requires_grad and array.dtype.kind != "f":
+            raise DTypeError(
+                f"Tensor: {array.dtype} can't require gradients; give floats, as in array.astype('float32')"
+            )
+        self._set(backend.to_device(array, backend.device()).copy())
+        self.requires_grad = requires_grad
+
+    def _set(self, array: Array) -> None:
+        self._array, self._version, self._hooks = array, 0, []
+        self.grad, self.op, self.requires_grad = None, None, False
+
+    # ------------------------------------------------ what it holds
+
+    @property
+    def data(self) -> Array:
+        """The array itself, read-only on the CPU. To change a leaf's values, call `assign`."""
+        if not isinstance(self._array, np.ndarray):
+            return self._array
+        view = self._array.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._array.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        return self._array.size  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> str:
+        return backend.device_of(self._array)
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A copy as a NumPy array."""
+        return np.array(backend.to_host(self._array))
+
+    def item(self) -> float:
+        """The value of a Tensor with one element, as a Python number."""
+        if self.size != 1:
+            raise ShapeError(f"item(): one element is needed, the shape is {self.shape}; pick one, or take .mean()")
+        return self._array.item()  # type: ignore[no-any-return]
+
+    def detach(self) -> "Tensor":
+        """The same values, cut off from the graph."""
+        return wrap(self._array)
+
+    def assign(self, array: Operand) -> None:
+        """Write new values into this leaf, in place. Graphs recorded before refuse to run backward afterwards."""
+        array = array._array if isinstance(array, Tensor) else array
+        if self.op is not None:
+            raise GraphError("assign: only leaves (parameters, inputs) can be changed, and this Tensor was computed")
+        if np.shape(array) not in (self.shape, ()):
+            raise ShapeError(f"assign: shape {np.shape(array)} into a Tensor of shape {self.shape}")
+        self.writable()[...] = backend.to_device(array, self.device) if is_array(array) else array
+
+    def writable(self) -> Array:
+        """The array itself, for whoever is about to change it in place (an optimizer). It counts as changed."""
+        self._version += 1
+        return self._array
+
+    def register_hook(self, hook: Callable[["Tensor"], object]) -> Callable[[], None]:
+        """Call hook(self) whenever a backward pass has completed this leaf's `grad`. Returns what removes it."""
+        self._hooks.append(hook)
+        return lambda: self._hooks.remove(hook)
+
+    def backward(
+        self,
+        grad_output: "Tensor | None" = None,
+        create_graph: bool = False,
+        retain_graph: bool = False,
+        inputs: "Iterable[Tensor] | None" = None,
+    ) -> None:
+        """Add ∂self/∂leaf to `.grad` of every leaf that requires gradients, or of `inputs` alone.
+
+        grad_output: ∂L/∂self, like self; may be left out where self has one element (then it is 1).
+        create_graph: record the gradient too, so that it can be differentiated again (implies retain_graph).
+        retain_graph: keep the graph for a second backward pass; else its memory is freed as it is used.
+        inputs: visit only what leads to these. Those that self doesn't depend on get zeros.
+        Raises GraphError where the graph is missing, freed, or stale (a parameter changed since).
+        """
+        wanted = None if inputs is None else list(inputs)
+
+        def deliver(tensor: Tensor, gradient: Tensor) -> None:
+            if tensor.grad is not None:
+                tensor.grad = tensor.grad + gradient if create_graph else wrap(tensor.grad._array + gradient._array)
+            else:  # a copy, since ops such as + pass one and the same array to both sides
+                tensor.grad = gradient if create_graph else wrap(gradient._array.copy())
+            for hook in tensor._hooks:
+                hook(tensor)
+
+        _run_backward(self, grad_output, wanted, create_graph, retain_graph or create_graph, deliver)
+
+    # ------------------------------------------------ operators, from the floor above
+
+    def __add__(self, other: Operand) -> "Tensor":
+        return OPERATORS["add"](self, other)
+
+    def __radd__(self, other: Operand) -> "Tensor":
+        return OPERATORS["add"](other, self)
+
+    def __sub__(self, other: Operand) -> "Tensor":
+        return OPERATORS["sub"](self, other)
+
+    def __rsub__(self, other: Operand) -> "Tensor":
+        return OPERATORS["sub"](other, self)
+
+    def __mul__(self, other: Operand) -> "Tensor":
+        return OPERATORS["mul"](self, other)
+
+    def __rmul__(self, other: Operand) -> "Tensor":
+        return OPERATORS["mul"](other, self)
+
+    def __truediv__(self, other: Operand) -> "Tensor":
+        return OPERATORS["div"](self, other)
+
+    def __rtruediv__(self, other: Operand) -> "Tensor":
+        return OPERATORS["div"](other, self)
+
+    def __pow__(self, exponent: float) -> "Tensor":
+        return OPERATORS["power"](self, exponent)
+
+    def __matmul__(self, other: Operand) -> "Tensor":
+        return OPERATORS["matmul"](self, other)
+
+    def __rmatmul__(self, other: Operand) -> "Tensor":
+        return OPERATORS["matmul"](other, self)
+
+    def __neg__(self) -> "Tensor":
+        return OPERATORS["neg"](self)
+
+    def __abs__(self) -> "Tensor":
+        return OPERATORS["abs"](self)
+
+    def __getitem__(self, index: Any) -> "Tensor":
+        return OPERATORS["getitem"](self, index)
+
+    def reshape(self, *shape: Any) -> "Tensor":
+        """The same values in another shape; one −1 stands for what is left. See ops.reshape."""
+        return OPERATORS["reshape"](self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+
+    def transpose(self, *axes: int) -> "Tensor":
+        """The axes in another order; reversed where none is given. See ops.transpose."""
+        return OPERATORS["transpose"](self, axes or None)
+
+    @property
+    def T(self) -> "Tensor":
+        return self.transpose()
+
+    def sum(self, axis: Axes = None, keepdims: bool = False) -> "Tensor":
+        """Σ over `axis` (all axes if None). See ops.sum."""
+        return OPERATORS["sum"](self, axis, keepdims)
+
+    def mean(self, axis: Axes = None, keepdims: bool = False) -> "Tensor":
+        """The mean over `axis` (all axes if None). See ops.mean."""
+        return OPERATORS["mean"](self, axis, keepdims)
+
+    def max(self, axis: Axes = None, keepdims: bool = False) -> "Tensor":
+        """The largest over `axis` (all axes if None). See ops.max."""
+        return OPERATORS["max"](self, axis, keepdims)
+
+    def min(self, axis: Axes = None, keepdims: bool = False) -> "Tensor":
+        """The smallest over `axis` (all axes if None). See ops.min."""
+        return OPERATORS["min"](self, axis, keepdims)
+
+    # Comparisons have no derivative: they give Tensors of bool.
+
+    def __gt__(self, other: Operand) -> "Tensor":
+        return wrap(self._array > raw(other))
+
+    def __ge__(self, other: Operand) -> "Tensor":
+        return wrap(self._array >= raw(other))
+
+    def __lt__(self, other: Operand) -> "Tensor":
+        return wrap(self._array < raw(other))
+
+    def __le__(self, other: Operand) -> "Tensor":
+        return wrap(self._array <= raw(other))
+
+    def __eq__(self, other: Operand) -> "Tensor":  # type: ignore[override]
+        return wrap(self._array == raw(other))
+
+    def __ne__(self, other: Operand) -> "Tensor":  # type: ignore[override]
+        return wrap(self._array != raw(other))
+
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise ShapeError("len() of a Tensor without axes, shape ()")
+        return self.shape[0]
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            "NumPy can't record gradients: use tinygan.ops on Tensors, or tensor.numpy() for a copy of the values"
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Tensor":
+        copied = type(self).__new__(type(self))
+        copied._set(self._array.copy())
+        copied.requires_grad = self.requires_grad
+        return copied
+
+    def __repr__(self) -> str:
+        values = np.array2string(self.numpy(), separator=", ", prefix="Tensor(", threshold=100)
+        marks = [str(self.dtype)] + ["gpu"] * (self.device == "gpu") + ["requires_grad"] * self.requires_grad
+        return f"Tensor({values}, {', '.join(marks)})"
+
+
+def is_array(value: object) -> bool:
+    return isinstance(value, np.ndarray) or backend.is_on_gpu(value)
+
+
+def wrap(array: Array) -> Tensor:
+    """A Tensor around this very array, which nobody else may change afterwards."""
+    tensor = Tensor.__new__(Tensor)
+    tensor._set(array)
+    return tensor
+
+
+def raw(value: Operand) -> Array:
+    """The array inside, for reading."""
+    return value._array if isinstance(value, Tensor) else value
+
+
+class Op:
+    """One differentiable operation; once called, one node of the tape. Make a new one for each call.
+
+    A subclass says what the operation is:  forward(*arrays) -> array, on raw arrays;
+    and its derivative:  backward(grad) -> ∂L/∂input for each input, on Tensors, where grad = ∂L/∂output.
+    Each is a Tensor, None (no gradient), or a function without arguments that is called only if that gradient
+    is wanted. `self.inputs` and `self.output` are there to be used. A gradient comes back in its input's
+    shape: axes along which an input was broadcast are summed for you.
+
+    An op that is fused for speed, whose `backward` gives constants made by a kernel, has `composed` besides: the
+    same operation in primitive ops. The engine differentiates that one when the gradient is to be recorded.
+    """
+
+    inputs: tuple[Tensor, ...] = ()
+    composed: Callable[..., Tensor] | None = None
+    _versions: list[int]
+    _output: "weakref.ref[Tensor]"
+    _called = False
+    _freed = False
+    _line = "a line that is unknown (record under tg.debug() to know it)"
+
+    def forward(self, *arrays: Array) -> Array:
+        raise NotImplementedError(f"{self.name}.forward")
+
+    def backward(self, grad: Tensor) -> Any:
+        raise NotImplementedError(f"{self.name}.backward")
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def output(self) -> Tensor:
+        """The result. Held weakly, as it holds this op; in `backward` it is always alive."""
+        output = self._output()
+        if output is None:
+            raise GraphError(f"{self.name}: its output is gone")
+        return output
+
+    def __call__(self, *operands: Operand) -> Tensor:
+        if self._called:
+            raise GraphError(f"{self.name}: this Op was called before; each call needs an Op of its own")
+        self._called = True
+        inputs = _as_tensors(self, operands)
+        result = self.forward(*[x._array for x in inputs])
+        if result.dtype == np.float64 and all(x.dtype.kind in "biu" for x in inputs):
+            result = result.astype(np.float32)  # NumPy makes float64 of integers: 1 / 2, mean
+        output = wrap(result)
+        if _debugging.get():
+            self._line = _line_of_the_user()
+            _check_finite(output, f"{self.name}, forward, at {self._line}")
+        if _recording.get() and any(x.requires_grad for x in inputs) and output.dtype.kind == "f":
+            self.inputs, self._versions = inputs, [x._version for x in inputs]
+            self._output = weakref.ref(output)
+            output.op, output.requires_grad = self, True
+        return output
+
+    def _check_usable(self) -> None:
+        if self._freed:
+            raise GraphError(
+                f"backward a second time through {self.name}, whose graph was freed by the first: "
+                "pass retain_graph=True to the first, or recompute"
+            )
+        for i, (x, version) in enumerate(zip(self.inputs, self._versions, strict=True)):
+            if x._version != version:
+                raise GraphError(
+                    f"stale graph: input {i} of {self.name}, shape {x.shape}, was changed (by an optimizer's step?) after "
+                    "this graph was recorded. Compute the loss again after the change, or run backward before it"
+                )
+
+    def _release(self) -> None:
+        """Let go of inputs and everything that forward saved."""
+        self.__dict__.clear()
+        self._called = self._freed = True
+
+
+class Alias(Op):
+    """y = x, as a Tensor of its own.   ∂L/∂x = ∂L/∂y.   Shapes: any; y like x."""
+
+    def forward(self, x: Array) -> Array:
+        return x
+
+    def backward(self, grad: Tensor) -> Tensor:
+        return grad
+
+
+def _as_tensors(op: Op, operands: Sequence[Operand]) -> tuple[Tensor, ...]:
+    """The operands as Tensors of one float dtype, on one device. Scalars, lists and integers take that dtype."""
+    dtypes = {x.dtype for x in operands if isinstance(x, Tensor) or is_array(x)}
+    floats = {dtype for dtype in dtypes if dtype.kind in "fc"}
+    if np.dtype(np.complex128) in floats:  # only in gradcheck's complex step, beside float64 constants
+        floats.discard(np.dtype(np.float64))
+    if len(floats) > 1:
+        names = " and ".join(sorted(map(str, floats)))
+        raise DTypeError(f"{op.name}: {names} don't mix; convert one of them, as in Tensor(array, dtype='float32')")
+    if floats or any(isinstance(x, float | np.floating) for x in operands):
+        dtype = floats.pop() if floats else np.dtype(np.float32)
+    else:
+        dtype = None
+    tensors = tuple(_as_tensor(x, dtype) for x in operands)
+    if len({x.device for x in tensors if x.ndim}) > 1:
+        raise DeviceError(f"{op.name}: its inputs lie on different devices; move them together with .to(device)")
+    return tensors
+
+
+def _as_tensor(x: Operand, dtype: np.dtype[Any] | None) -> Tensor:
+    if isinstance(x, int | float | complex | np.number) and not isinstance(x, bool):
+        # A NumPy scalar rather than an array, since that mixes with arrays on any device.
+        return wrap(np.array(x)[()] if dtype is None else dtype.type(x))
+    tensor = x if isinstance(x, Tensor) else Tensor(x)
+    if dtype is not None and (tensor.dtype.kind in "iu" or not isinstance(x, Tensor) and tensor.dtype.kind != "b"):
+        return wrap(tensor._array.astype(dtype, copy=False))
+    return tensor
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Within this block (of this thread, or task) nothing is recorded."""
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+@contextmanager
+def debug() -> Iterator[None]:
+    """Within this block, the first NaN or infinity raises NonFiniteError, forward or backward.
+
+    The message names the op and the line of your code that called it. Slower: every result is looked through.
+    """
+    token = _debugging.set(True)
+    try:
+        yield
+    finally:
+        _debugging.reset(token)
+
+
+def grad(
+    output: Tensor,
+    inputs: Tensor | Sequence[Tensor],
+    grad_output: Tensor | None = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+) -> tuple[Tensor, ...]:
+    """∂output/∂input for each of `inputs`, as a tuple; `.grad` of nothing is touched.
+
+    Arguments as in Tensor.backward; retain_graph defaults to create_graph. Raises GraphError where an input
+    doesn't require gradients; one that `output` doesn't depend on gets zeros.
+    """
+    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    retain = create_graph if retain_graph is None else retain_graph or create_graph
+    gradients: dict[int, Tensor] = {}
+
+    def deliver(tensor: Tensor, gradient: Tensor) -> None:
+        gradients[id(tensor)] = gradient
+
+    _run_backward(output, grad_output, wanted, create_graph, retain, deliver)
+    return tuple(gradients[id(x)] for x in wanted)
+
+
+def _run_backward(
+    output: Tensor,
+    grad_output: Tensor | None,
+    wanted: list[Tensor] | None,
+    create_graph: bool,
+    retain_graph: bool,
+    deliver: Callable[[Tensor, Tensor], None],
+) -> None:
+    """Walk from `output` towards the wanted Tensors (None: all leaves), each after all its users.
+
+    deliver(tensor, gradient) is called as soon as a wanted Tensor's gradient is complete.
+    """
+    for x in wanted or ():
+        if not x.requires_grad:
+            raise GraphError(f"an input of shape {x.shape} doesn't require gradients; make it with requires_grad=True")
+    if not output.requires_grad:
+        raise GraphError(
+            "nothing was recorded: this Tensor depends on no Tensor with requires_grad=True, "
+            "or was computed under no_grad(), or detached"
+        )
+    grad_output = _checked_grad_output(output, grad_output)
+    users = _count_users(output, None if wanted is None else {id(x) for x in wanted})
+    missing = {id(x): x for x in wanted or ()}
+    token = _recording.set(create_graph)
+    try:
+        for tensor, gradient in _sweep(output, grad_output, users, create_graph, retain_graph):
+            if tensor.op is None if wanted is None else missing.pop(id(tensor), None) is not None:
+                deliver(tensor, gradient)
+        for x in missing.values():
+            deliver(x, wrap(backend.array_library(x._array).zeros_like(x._array)))
+    finally:
+        _recording.reset(token)
+
+
+def _checked_grad_output(output: Tensor, grad_output: Tensor | None) -> Tensor:
+    if grad_output is None:
+        if output.size != 1:
+            raise ShapeError(
+                f"backward from a Tensor of shape {output.shape}: give grad_output of that shape, "
+                "or reduce to one number first, as in y.mean().backward()"
+            )
+        return wrap(backend.array_library(output._array).ones_like(output._array))
+    if grad_output.shape != output.shape or grad_output.dtype != output.dtype:
+        raise ShapeError(
+            f"grad_output is {grad_output.dtype} of shape {grad_output.shape}, "
+            f"but the output is {output.dtype} of shape {output.shape}"
+        )
+    return grad_output
+
+
+def _count_users(output: Tensor, wanted: set[int] | None) -> dict[int, int]:
+    """How many edges lead into each Tensor that lies between `output` and a wanted one, by id.
+
+    Tensors that lead to no wanted one (None: to no leaf that requires gradients) are not in it.
+    """
+    leads: dict[int, bool] = {}
+    finished: list[Tensor] = []
+    stack = [(output, False)]
+    while stack:  # depth first, without recursion: a Tensor is finished after all that it was made from
+        tensor, expanded = stack.pop()
+        key = id(tensor)
+        inputs = () if tensor.op is None else tensor.op.inputs
+        if expanded:
+            leads[key] = leads[key] or any(leads[id(x)] for x in inputs)
+            finished.append(tensor)
+        elif key not in leads:
+            leads[key] = key in wanted if wanted is not None else tensor.op is None and tensor.requires_grad
+            if tensor.op is not None:
+                tensor.op._check_usable()
+            stack.append((tensor, True))
+            stack.extend((x, False) for x in inputs if id(x) not in leads)
+    users = {id(tensor): 0 for tensor in finished if leads[id(tensor)]}
+    for tensor in finished:
+        if id(tensor) in users and tensor.op is not None:
+            for x in tensor.op.inputs:
+                if id(x) in users:
+                    users[id(x)] += 1
+    return users
+
+
+def _sweep(
+    output: Tensor, grad_output: Tensor, users: dict[int, int], create_graph: bool, retain_graph: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each Tensor with its complete gradient, once its last user has sent its part."""
+    gradients: dict[int, Tensor | None] = {id(output): grad_output}
+    ready = [output] if id(output) in users else []
+    while ready:
+        tensor = ready.pop()
+        gradient = gradients.pop(id(tensor))
+        if gradient is not None:
+            yield tensor, gradient
+        op = tensor.op
+        if op is None or not any(id(x) in users for x in op.inputs):
+            continue
+        parts = _input_gradients(op, gradient, users, create_graph)
+        for x, part in zip(op.inputs, parts, strict=True):
+            key = id(x)
+            if key in users:
+                total = gradients.get(key)
+                gradients[key] = part if total is None else total if part is None else total + part
+                users[key] -= 1
+                if users[key] == 0:
+                    ready.append(x)
+        if not retain_graph:
+            op._release()
+
+
+def _input_gradients(op: Op, grad: Tensor | None, users: dict[int, int], create_graph: bool) -> list[Tensor | None]:
+    """∂L/∂input for each input of `op` that leads to a wanted Tensor, in that input's shape and dtype."""
+    if grad is None:  # no part of the output's gradient: none of the inputs', but they are still to be visited
+        return [None] * len(op.inputs)
+    parts = _through_composed(op, grad) if create_graph and op.composed is not None else op.backward(grad)
+    if not isinstance(parts, tuple):
+        parts = (parts,)
+    gradients: list[Tensor | None] = []
+    for x, part in zip(op.inputs, parts, strict=True):
+        if id(x) not in users:
+            gradients.append(None)
+            continue
+        gradient = part() if callable(part) else part
+        if gradient is not None:
+            if gradient.shape != x.shape:
+                gradient = _unbroadcast(gradient, x.shape)
+            if gradient.dtype != x.dtype:
+                raise DTypeError(f"{op.name}.backward gave {gradient.dtype} for an input of {x.dtype}")
+            if _debugging.get():
+                _check_finite(gradient, f"{op.name}, backward, of the call at {op._line}")
+        gradients.append(gradient)
+    return gradients
+
+
+def _through_composed(op: Op, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    """The gradients of a fused op by differentiating its `composed` twin, recorded.
+
+    It runs on aliases of the inputs, and only derivatives with respect to those are taken: where one input
+    depends on another, or is given twice, the path between them is not counted here as well.
+    """
+    assert op.composed is not None
+    aliases = [Alias()(x) for x in op.inputs]
+    wanted = [alias for alias in aliases if alias.requires_grad]
+    gradients = iter(grad(op.composed(*aliases), wanted, gradient, create_graph=True))
+    return tuple(next(gradients) if alias.requires_grad else None for alias in aliases)
+
+
+def _unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Every broadcast forward is a sum backward: sum over the axes that `shape` lacks, or has with size 1."""
+    added = gradient.ndim - len(shape)
+    axes = tuple(range(added)) + tuple(
+        added + i for i, n in enumerate(shape) if n == 1 and gradient.shape[added + i] != 1
+    )
+    return gradient.sum(axis=axes).reshape(shape)
+
+
+def _check_finite(tensor: Tensor, where: str) -> None:
+    if tensor.dtype.kind not in "fc":
+        return
+    bad = ~np.isfinite(backend.to_host(tensor._array))
+    if bad.any():
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        value = tensor.numpy()[index]
+        raise NonFiniteError(f"first {value} in {where}: at index {index} of shape {tensor.shape}, {bad.sum()} in all")
+
+
+def _line_of_the_user() -> str:
+    """File, line and function of the nearest caller outside of this package."""
+    package = os.path.dirname(__file__) + os.sep
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"

@@ -1,0 +1,152 @@
+"""The game: a generator, a discriminator, what each minimises, and one step of each with the other left alone."""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from . import backend, losses
+from .autograd import Tensor, no_grad, wrap
+from .backend import Array
+from .errors import SettingError, ShapeError
+from .kernels import kernels_for
+from .losses import Objective
+from .nn import Module, Sequential, Sigmoid, frozen
+from .optim import Optimizer
+
+SAMPLE_BATCH = 256
+
+
+class GAN:
+    """G against D (Goodfellow et al. 2014).
+
+    generator: latents (N, latent_size) -> images (N, H, W, C) in [−1, 1].   discriminator: images -> logits (N, 1).
+    objective: one of losses.OBJECTIVES, or its name.   g_optimizer, d_optimizer: over the parameters of each.
+    average: after each of G's steps, averaged ← average · averaged + (1 − average) · G, weights and batch-norm
+    statistics alike; `sample` uses that copy, which wanders less than G itself.
+    seed: latents and dropout of step t are drawn from streams derived from (seed, t): the state of a run is both players,
+    both optimizers and the two step counts.
+    Raises SettingError where a part doesn't fit, such as a Sigmoid at the end of the discriminator.
+    """
+
+    def __init__(
+        self,
+        generator: Module,
+        discriminator: Module,
+        objective: Objective | str,
+        g_optimizer: Optimizer,
+        d_optimizer: Optimizer,
+        latent_size: int = 64,
+        seed: int = 0,
+        average: float = 0.99,
+    ):
+        if isinstance(objective, str):
+            if objective not in losses.OBJECTIVES:
+                raise SettingError(f"objective {objective!r}; one of {', '.join(losses.OBJECTIVES)} is expected")
+            objective = losses.OBJECTIVES[objective]
+        if not 0 <= average < 1:
+            raise SettingError(f"average={average}; a number from 0 up to, but not including, 1 is expected")
+        _check_owner("g_optimizer", g_optimizer, "generator", generator)
+        _check_owner("d_optimizer", d_optimizer, "discriminator", discriminator)
+        if isinstance(discriminator, Sequential) and isinstance(discriminator.layers[-1], Sigmoid):
+            raise SettingError(
+                "the discriminator ends in a Sigmoid, but objectives take logits and apply the sigmoid themselves; "
+                "take that layer away"
+            )
+        self.generator, self.discriminator, self.objective = generator, discriminator, objective
+        self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
+        self.latent_size, self.seed, self.average = latent_size, seed, average
+        self.g_steps = self.d_steps = 0
+        self.averaged = copy.deepcopy(generator).eval()
+        self.value: Tensor | None = None  # V(D, G) of D's last step, where it has a meaning
+
+    def discriminator_step(self, real: Any) -> Tensor:
+        """One step of D on a batch of real images (N, H, W, C) and as many fake ones; gives D's loss before it.
+
+        G stays as it was to the byte: it runs with batch statistics, but records and writes nothing.
+        """
+        self.d_steps += 1
+        self._reseed("discriminator", self.d_steps)
+        x = self._on_device(real)
+        with no_grad(), frozen():
+            fake = self.generator(self.latents(len(x), "latents for D", self.d_steps))
+        if fake.shape[1:] != x.shape[1:]:
+            raise ShapeError(f"the generator makes images of shape {fake.shape[1:]}, the data have {x.shape[1:]}")
+        # Real and fake apart, so that batch normalisation in D doesn't mix their statistics.
+        real_logits, fake_logits = self.discriminator(x), self.discriminator(fake)
+        loss = self.objective.discriminator(real_logits, fake_logits)
+        _descend(loss, self.d_optimizer)
+        if self.objective.log_odds:
+            self.value = losses.value(real_logits.detach(), fake_logits.detach())
+        return loss.detach()
+
+    def generator_step(self, n: int) -> Tensor:
+        """One step of G with n latents; gives G's loss before it.
+
+        D stays as it was to the byte: gradients flow through it, but none is computed for its weights.
+        """
+        self.g_steps += 1
+        self._reseed("generator", self.g_steps)
+        fake = self.generator(self.latents(n, "latents for G", self.g_steps))
+        with frozen():
+            logits = self.discriminator(fake)
+        loss = self.objective.generator(logits)
+        _descend(loss, self.g_optimizer)
+        self._update_average()
+        return loss.detach()
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray[Any, Any]:
+        """n images (n, H, W, C) float32 in [−1, 1] from the averaged generator; the first of more are the same."""
+        return self.generate(backend.generator(seed, "samples").standard_normal((n, self.latent_size), np.float32))
+
+    def generate(self, latents: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The averaged generator's images (N, H, W, C) for latents (N, latent_size), in evaluation mode."""
+        return generate(self.averaged, latents)
+
+    def latents(self, n: int, stream: str, *key: int) -> Tensor:
+        """n draws from N(0, I), (n, latent_size), of a stream derived from this GAN's seed."""
+        return self._on_device(backend.generator(self.seed, stream, *key).standard_normal((n, self.latent_size)))
+
+    def _on_device(self, images: Any) -> Tensor:
+        """As a Tensor where the players are, in their dtype."""
+        return place_like(self.generator, images)
+
+    def _reseed(self, player: str, step: int) -> None:
+        for i, module in enumerate((self.generator, self.discriminator)):
+            module.reseed(self.seed, int(player == "generator"), step, i)
+
+    def _update_average(self) -> None:
+        ours = {**self.generator.named_parameters(), **self.generator.named_buffers()}
+        theirs = {**self.averaged.named_parameters(), **self.averaged.named_buffers()}
+        for name, tensor in ours.items():
+            array = theirs[name].writable()
+            kernels_for(array).average_step(array, tensor._array, self.average)
+
+
+def generate(generator: Module, latents: Any) -> np.ndarray[Any, Any]:
+    """The generator's images (N, H, W, C) for latents (N, latent_size), in its present mode, batch by batch."""
+    parts = []
+    with no_grad():
+        for start in range(0, len(latents), SAMPLE_BATCH):
+            parts.append(generator(place_like(generator, latents[start : start + SAMPLE_BATCH])).numpy())
+    return np.concatenate(parts)
+
+
+def place_like(module: Module, array: Any) -> Tensor:
+    """The array as a Tensor on the device and in the dtype of the module's parameters."""
+    like = module.parameters()[0]
+    values: Array = array._array if isinstance(array, Tensor) else np.asarray(array)
+    return wrap(backend.to_device(values.astype(like.dtype, copy=False), like.device))
+
+
+def _descend(loss: Tensor, optimizer: Optimizer) -> None:
+    optimizer.zero_grad()
+    loss.backward(inputs=optimizer.params)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def _check_owner(name: str, optimizer: Optimizer, player: str, module: Module) -> None:
+    own = {id(p) for p in module.parameters()}
+    if any(id(p) not in own for p in optimizer.params):
+        raise SettingError(f"{name} holds parameters that are not the {player}'s; pass {player}.parameters() to it")

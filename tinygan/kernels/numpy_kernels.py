@@ -1,0 +1,290 @@
+"""Kernels for NumPy: the batch is cut into chunks that fit the cache, and the chunks are spread over threads.
+
+What each kernel computes is said by its short twin of the same name in `cupy_kernels`. Chunks are cut by sizes
+alone and partial sums are added in their order, so the results are the same bytes for any number of threads.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array, parallel_for
+from . import cupy_kernels as simple
+from .geometry import Padding, Pair, conv_output_size
+
+CHUNK_BYTES = 1 << 18  # of one array in element-wise work: several such chunks fit a core's second-level cache
+COLUMN_BYTES = 1 << 20  # of the im2col matrix of one chunk of images
+LANES = 8  # partial sums of a reduction over the batch
+
+_local = threading.local()
+
+
+def _scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
+    """An uninitialised buffer, kept by each thread for reuse: fresh memory costs page faults. Never leaves a kernel."""
+    buffers = _local.__dict__.setdefault("buffers", {})
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    buffer = buffers.get(name)
+    if buffer is None or buffer.size < size:
+        buffer = buffers[name] = np.empty(size, np.uint8)
+    return buffer[:size].view(dtype).reshape(shape)
+
+
+def _for_chunks(work: Callable[[slice], object], length: int, row_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> None:
+    """Call work(slice) for slices that cover range(length), each of about chunk_bytes."""
+    size = max(1, chunk_bytes // max(1, row_bytes))
+    parallel_for(lambda i: work(slice(i * size, min((i + 1) * size, length))), -(-length // size))
+
+
+def _elementwise(function: Callable[..., object], *arrays: Array) -> Array:
+    """result = function(*arrays, result), chunk by chunk; the arrays have one shape and dtype."""
+    result = np.empty(arrays[0].shape, arrays[0].dtype)
+    flat = [np.ascontiguousarray(a).reshape(-1) for a in (*arrays, result)]
+    flat[-1] = result.reshape(-1)
+    _for_chunks(lambda s: function(*(a[s] for a in flat)), result.size, result.itemsize)
+    return result
+
+
+# ---------------------------------------------------------------- activations
+
+
+def tanh(x: Array) -> Array:
+    return _elementwise(lambda x, y: np.tanh(x, out=y), x)
+
+
+def sigmoid(x: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return simple.sigmoid(x)
+
+
+def softplus(x: Array) -> Array:
+    return simple.softplus(x)
+
+
+def leaky_relu(x: Array, slope: float) -> Array:
+    if not 0 <= slope <= 1:
+        return simple.leaky_relu(x, slope)
+
+    def chunk(x: Array, y: Array) -> None:
+        np.multiply(x, slope, out=y)
+        np.maximum(x, y, out=y)  # far faster than np.where, and the same for slopes from 0 to 1
+
+    return _elementwise(chunk, x)
+
+
+def leaky_relu_gradient(grad: Array, x: Array, slope: float) -> Array:
+    def chunk(grad: Array, x: Array, result: Array) -> None:
+        # The factor is 1 where x > 0 and else slope: slope + (1 − slope)·[x > 0], without a branch.
+        np.greater(x, 0, out=result)
+        result *= 1 - slope
+        result += slope
+        result *= grad
+
+    return _elementwise(chunk, grad, x)
+
+
+# ---------------------------------------------------------------- matrices and sums
+
+
+def matmul(a: Array, b: Array) -> Array:
+    if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype:
+        return a @ b
+    result = np.empty((a.shape[0], b.shape[1]), a.dtype)
+    # Rows of the result, in pieces of at least a million multiply-adds; few rows are cut by columns instead.
+    rows = max(64, (1 << 20) // max(1, a.shape[1] * b.shape[1]))
+    if a.shape[0] > rows or b.shape[1] <= 128:
+        _for_chunks(lambda s: np.matmul(a[s], b, out=result[s]), a.shape[0], 1, rows)
+    else:
+        _for_chunks(lambda s: np.matmul(a, b[:, s], out=result[:, s]), b.shape[1], 1, 128)
+    return result
+
+
+def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    if x.ndim < 2 or axes != tuple(range(x.ndim - 1)) or x.dtype.kind != "f":
+        return x.sum(axis=axes, keepdims=keepdims)
+    total = _column_sums(lambda rows: rows, x)
+    return total.reshape((1,) * (x.ndim - 1) + (-1,)) if keepdims else total
+
+
+def _column_sums(function: Callable[..., Array], *arrays: Array) -> Array:
+    """Σ over all axes but the last of function(*arrays), where the function is given chunks of rows (M, C)."""
+    channels = arrays[0].shape[-1]
+    flat = [np.ascontiguousarray(a).reshape(-1, channels) for a in arrays]
+    length, row_bytes = flat[0].shape[0], channels * arrays[0].itemsize
+    size = max(1, CHUNK_BYTES // row_bytes)
+    partial = np.zeros((-(-length // size), channels), arrays[0].dtype)
+
+    def chunk(rows: slice) -> None:
+        values = function(*(a[rows] for a in flat))
+        np.matmul(np.ones(values.shape[0], values.dtype), values, out=partial[rows.start // size])
+
+    _for_chunks(chunk, length, row_bytes)
+    return partial.sum(axis=0)
+
+
+# ---------------------------------------------------------------- convolution: x (N, H, W, C), w (KH, KW, C, O)
+
+
+def _pad(x: Array, padding: Padding) -> Array:
+    (top, bottom), (left, right) = padding
+    n, height, width, channels = x.shape
+    if not (top or bottom or left or right):
+        return np.ascontiguousarray(x)
+    padded = _scratch("pad", (n, top + height + bottom, left + width + right, channels), x.dtype)
+    padded[:, :top] = 0
+    padded[:, top + height :] = 0
+    padded[:, top : top + height, :left] = 0
+    padded[:, top : top + height, left + width :] = 0
+    padded[:, top : top + height, left : left + width] = x
+    return padded
+
+
+def _im2col(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
+    """(N, H, W, C) -> (N·OH·OW, KH·KW·C), in scratch memory."""
+    kh, kw = kernel
+    padded = _pad(x, padding)
+    n, height, width, channels = padded.shape
+    rows = conv_output_size(height, kh, stride[0], (0, 0))
+    cols = conv_output_size(width, kw, stride[1], (0, 0))
+    s_n, s_h, s_w, s_c = padded.strides
+    # One run of KW·C numbers lies together in memory, since channels are the last axis.
+    patches = np.lib.stride_tricks.as_strided(
+        padded, (n, rows, cols, kh, kw * channels), (s_n, s_h * stride[0], s_w * stride[1], s_h, s_c), writeable=False
+    )
+    columns = _scratch("columns", patches.shape, x.dtype)
+    np.copyto(columns, patches)
+    return columns.reshape(n * rows * cols, kh * kw * channels)
+
+
+def _images_per_chunk(rows: int, cols: int, w_shape: tuple[int, ...], itemsize: int) -> int:
+    return max(1, COLUMN_BYTES // max(1, rows * cols * w_shape[0] * w_shape[1] * w_shape[2] * itemsize))
+
+
+def conv(x: Array, w: Array, stride: Pair, padding: Padding) -> Array:
+    n, height, width, _ = x.shape
+    kh, kw, _, out = w.shape
+    rows = conv_output_size(height, kh, stride[0], padding[0])
+    cols = conv_output_size(width, kw, stride[1], padding[1])
+    y = np.empty((n, rows, cols, out), np.result_type(x, w))
+    filters = np.ascontiguousarray(w).reshape(-1, out)
+
+    def chunk(s: slice) -> None:
+        np.matmul(_im2col(x[s], (kh, kw), stride, padding), filters, out=y[s].reshape(-1, out))
+
+    _for_chunks(chunk, n, 1, _images_per_chunk(rows, cols, w.shape, x.itemsize))
+    return y
+
+
+def conv_input_gradient(grad: Array, w: Array, stride: Pair, padding: Padding, size: Pair) -> Array:
+    n, rows, cols, out = grad.shape
+    x = np.empty((n, *size, w.shape[2]), np.result_type(grad, w))
+    filters = np.ascontiguousarray(w).reshape(-1, out).T
+
+    def chunk(s: slice) -> None:
+        g = np.ascontiguousarray(grad[s]).reshape(-1, out)
+        columns = _scratch("columns", (g.shape[0], filters.shape[1]), x.dtype)
+        np.matmul(g, filters, out=columns)
+        x[s] = simple.col2im(columns.reshape(-1, rows, cols, *w.shape[:3]), size, stride, padding)
+
+    _for_chunks(chunk, n, 1, _images_per_chunk(rows, cols, w.shape, x.itemsize))
+    return x
+
+
+def conv_filter_gradient(x: Array, grad: Array, stride: Pair, padding: Padding, kernel: Pair) -> Array:
+    n, rows, cols, out = grad.shape
+    channels = x.shape[3]
+    images = _images_per_chunk(rows, cols, (*kernel, channels), x.itemsize)
+    lane = -(-n // LANES)
+    partial = np.zeros((LANES, kernel[0] * kernel[1] * channels, out), np.result_type(x, grad))
+
+    def sum_lane(i: int) -> None:
+        product = _scratch("product", partial.shape[1:], partial.dtype)
+        for start in range(i * lane, min((i + 1) * lane, n), images):
+            s = slice(start, min(start + images, (i + 1) * lane, n))
+            columns = _im2col(x[s], kernel, stride, padding)
+            partial[i] += np.matmul(columns.T, np.ascontiguousarray(grad[s]).reshape(-1, out), out=product)
+
+    parallel_for(sum_lane, LANES)
+    return partial.sum(axis=0).reshape(*kernel, channels, out)
+
+
+# ---------------------------------------------------------------- batch normalisation: x (…, C)
+
+
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
+    count = x.size // x.shape[-1]
+    mean = _column_sums(lambda rows: rows, x) / count
+    variance = _column_sums(lambda rows: np.square(rows - mean), x) / count
+    scale = gamma * (variance + eps) ** -0.5
+
+    def normalise(x: Array, y: Array) -> None:
+        np.subtract(x, mean, out=y)
+        y *= scale
+        y += beta
+
+    return _rowwise(normalise, x), mean, variance
+
+
+def batch_norm_gradient(
+    grad: Array, x: Array, gamma: Array, mean: Array, variance: Array, eps: float
+) -> tuple[Array, Array, Array]:
+    count = x.size // x.shape[-1]
+    inverse = (variance + eps) ** -0.5
+    grad_beta = _column_sums(lambda rows: rows, grad)
+    grad_gamma = _column_sums(lambda g, rows: g * (rows - mean), grad, x) * inverse
+    scale = gamma * inverse
+    slope = inverse * grad_gamma / count
+    shift = grad_beta / count
+
+    def chunk(g: Array, rows: Array, result: Array) -> None:
+        np.subtract(mean, rows, out=result)
+        result *= slope
+        result += g
+        result -= shift
+        result *= scale
+
+    return _rowwise(chunk, grad, x), grad_gamma, grad_beta
+
+
+def _rowwise(function: Callable[..., object], *arrays: Array) -> Array:
+    """result = function(*arrays, result), in chunks of rows (M, C); the arrays have one shape and dtype."""
+    channels = arrays[0].shape[-1]
+    flat = [np.ascontiguousarray(a).reshape(-1, channels) for a in arrays]
+    result = np.empty(arrays[0].shape, arrays[0].dtype)
+    flat.append(result.reshape(-1, channels))
+    _for_chunks(lambda s: function(*(a[s] for a in flat)), flat[0].shape[0], channels * result.itemsize)
+    return result
+
+
+# ---------------------------------------------------------------- optimisers: in place
+
+sgd_step = simple.sgd_step
+average_step = simple.average_step
+
+
+def adam_step(
+    parameter: Array, grad: Array, m: Array, v: Array, lr: float, betas: tuple[float, float], eps: float, step: int
+) -> None:
+    beta1, beta2 = betas
+    flat = [a.reshape(-1) for a in (parameter, grad, m, v)]
+    scale1, scale2 = lr / (1 - beta1**step), (1 - beta2**step) ** -0.5
+
+    def chunk(s: slice) -> None:
+        theta, g, m, v = (a[s] for a in flat)
+        work = _scratch("adam", g.shape, g.dtype)
+        m *= beta1
+        np.multiply(g, 1 - beta1, out=work)
+        m += work
+        v *= beta2
+        np.multiply(g, g, out=work)
+        work *= 1 - beta2
+        v += work
+        np.sqrt(v, out=work)
+        work *= scale2
+        work += eps
+        np.divide(m, work, out=work)
+        work *= scale1
+        theta -= work
+
+    _for_chunks(chunk, parameter.size, parameter.itemsize)

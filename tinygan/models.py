@@ -1,0 +1,178 @@
+"""Networks and recipes with a name: `small`, `dcgan`, `mlp`."""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import backend
+from .errors import SettingError
+from .gan import GAN
+from .losses import Objective
+from .nn import BatchNorm, Conv, ConvTranspose, Dense, Dropout, Flatten, LeakyReLU, Module, Reshape, Sequential, Tanh
+from .nn.init import normal
+from .optim import Adam
+
+Shape = tuple[int, int, int]
+Builder = Callable[..., Module]
+
+
+def small_generator(image_shape: Shape, latent_size: int, rng: np.random.Generator) -> Module:
+    """Latents -> a quarter of the size, 64 channels -> half, 32 -> full size."""
+    height, width, channels = _quarter("small", image_shape)
+    return Sequential(
+        Dense(latent_size, height * width * 64, bias=False, init=normal(0.02), rng=rng),
+        BatchNorm(height * width * 64),
+        LeakyReLU(0.2),
+        Reshape(height, width, 64),
+        ConvTranspose(64, 32, 4, stride=2, padding="same", bias=False, rng=rng),
+        BatchNorm(32),
+        LeakyReLU(0.2),
+        ConvTranspose(32, channels, 4, stride=2, padding="same", rng=rng),
+        Tanh(),
+    )
+
+
+def small_discriminator(image_shape: Shape, rng: np.random.Generator, spectral_norm: bool = True) -> Module:
+    """Two convolutions of stride 2 to 32 and 64 channels, and one number; each layer spectrally normalised."""
+    height, width, channels = _quarter("small", image_shape)
+    return Sequential(
+        Conv(channels, 32, 4, stride=2, padding="same", spectral_norm=spectral_norm, rng=rng),
+        LeakyReLU(0.2),
+        Conv(32, 64, 4, stride=2, padding="same", spectral_norm=spectral_norm, rng=rng),
+        LeakyReLU(0.2),
+        Flatten(),
+        Dense(height * width * 64, 1, spectral_norm=spectral_norm, rng=rng),
+    )
+
+
+def dcgan_generator(image_shape: Shape, latent_size: int, rng: np.random.Generator) -> Module:
+    """The generator of TensorFlow's DCGAN tutorial."""
+    height, width, channels = _quarter("dcgan", image_shape)
+    return Sequential(
+        Dense(latent_size, height * width * 256, bias=False, rng=rng),
+        BatchNorm(height * width * 256),
+        LeakyReLU(0.3),
+        Reshape(height, width, 256),
+        ConvTranspose(256, 128, 5, stride=1, padding="same", bias=False, rng=rng),
+        BatchNorm(128),
+        LeakyReLU(0.3),
+        ConvTranspose(128, 64, 5, stride=2, padding="same", bias=False, rng=rng),
+        BatchNorm(64),
+        LeakyReLU(0.3),
+        ConvTranspose(64, channels, 5, stride=2, padding="same", bias=False, rng=rng),
+        Tanh(),
+    )
+
+
+def dcgan_discriminator(image_shape: Shape, rng: np.random.Generator) -> Module:
+    """The discriminator of the same tutorial."""
+    height, width, channels = _quarter("dcgan", image_shape)
+    return Sequential(
+        Conv(channels, 64, 5, stride=2, padding="same", rng=rng),
+        LeakyReLU(0.3),
+        Dropout(0.3),
+        Conv(64, 128, 5, stride=2, padding="same", rng=rng),
+        LeakyReLU(0.3),
+        Dropout(0.3),
+        Flatten(),
+        Dense(height * width * 128, 1, rng=rng),
+    )
+
+
+def mlp_generator(image_shape: Shape, latent_size: int, rng: np.random.Generator) -> Module:
+    """Dense layers alone: latents -> 256 -> 512 -> pixels."""
+    pixels = image_shape[0] * image_shape[1] * image_shape[2]
+    return Sequential(
+        Dense(latent_size, 256, rng=rng),
+        LeakyReLU(0.2),
+        Dense(256, 512, rng=rng),
+        LeakyReLU(0.2),
+        Dense(512, pixels, rng=rng),
+        Tanh(),
+        Reshape(*image_shape),
+    )
+
+
+def mlp_discriminator(image_shape: Shape, rng: np.random.Generator) -> Module:
+    """Dense layers alone: pixels -> 256 -> one number."""
+    pixels = image_shape[0] * image_shape[1] * image_shape[2]
+    return Sequential(Flatten(), Dense(pixels, 256, rng=rng), LeakyReLU(0.2), Dense(256, 1, rng=rng))
+
+
+@dataclass(frozen=True)
+class Model:
+    """Two networks and the recipe they are trained by where the user doesn't say otherwise."""
+
+    generator: Builder
+    discriminator: Builder
+    latent_size: int
+    lr: float
+    betas: tuple[float, float]
+    batch_size: int = 64
+    average: float = 0.99
+    objective: str = "non-saturating"
+    steps: int = 5000
+
+
+MODELS: dict[str, Model] = {
+    "small": Model(small_generator, small_discriminator, latent_size=64, lr=2e-3, betas=(0.5, 0.99)),
+    "dcgan": Model(dcgan_generator, dcgan_discriminator, 100, lr=1e-4, betas=(0.9, 0.999), batch_size=256, average=0.999),
+    "mlp": Model(mlp_generator, mlp_discriminator, latent_size=64, lr=2e-4, betas=(0.5, 0.999)),
+}
+
+
+def find_model(name: str) -> Model:
+    """The model of that name. Raises SettingError for another, suggesting the nearest."""
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise SettingError(f"no model is called {name!r}.{hint} There are: {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def build_generator(name: str, image_shape: Shape, latent_size: int, seed: int = 0) -> Module:
+    """The named model's generator with fresh weights, drawn from a stream derived from the seed."""
+    return find_model(name).generator(image_shape, latent_size, backend.generator(seed, "weights of G"))
+
+
+def build_gan(
+    name: str = "small",
+    image_shape: Shape = (28, 28, 1),
+    objective: Objective | str | None = None,
+    lr: float | None = None,
+    seed: int = 0,
+    **overrides: Any,
+) -> GAN:
+    """The named model as a GAN ready to be trained; what is None is as its recipe says.
+
+    Raises SettingError for an unknown name or an image shape that the networks can't make.
+    """
+    model = find_model(name)
+    generator = build_generator(name, image_shape, model.latent_size, seed)
+    discriminator = model.discriminator(image_shape, rng=backend.generator(seed, "weights of D"))
+    for player in (generator, discriminator):
+        player.to(backend.device())
+    lr = model.lr if lr is None else lr
+    return GAN(
+        generator,
+        discriminator,
+        model.objective if objective is None else objective,
+        Adam(generator.parameters(), lr, model.betas),
+        Adam(discriminator.parameters(), lr, model.betas),
+        latent_size=model.latent_size,
+        seed=seed,
+        average=model.average,
+        **overrides,
+    )
+
+
+def _quarter(model: str, image_shape: Shape) -> Shape:
+    height, width, channels = image_shape
+    if height % 4 or width % 4:
+        raise SettingError(
+            f"{model!r} makes images whose sides are multiples of 4, not {height}×{width}; resize the data, or use 'mlp'"
+        )
+    return height // 4, width // 4, channels

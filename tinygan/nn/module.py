@@ -1,0 +1,208 @@
+"""Module: something with parameters, made of smaller such things."""
+
+import contextvars
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .. import backend
+from ..autograd import Tensor, no_grad
+from ..errors import DeviceError, SettingError, ShapeError
+
+Self = TypeVar("Self", bound="Module")
+
+_frozen = contextvars.ContextVar("frozen", default=False)
+_trace: contextvars.ContextVar["list[tuple[Module, tuple[int, ...]]] | None"] = contextvars.ContextVar("trace", default=None)
+
+
+class Parameter(Tensor):
+    """A leaf that an optimizer changes."""
+
+    __slots__ = ()
+
+    def __init__(self, array: Any):
+        super().__init__(array, requires_grad=True)
+
+
+class Buffer(Tensor):
+    """State that a layer itself keeps, such as running statistics: saved with the parameters, but without gradients."""
+
+    __slots__ = ()
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Within this block (of this thread, or task) no layer writes a buffer: a player that looks on is left as it was."""
+    token = _frozen.set(True)
+    try:
+        yield
+    finally:
+        _frozen.reset(token)
+
+
+class Module:
+    """Base of all layers and networks.
+
+    A subclass sets Parameters, Buffers and other Modules (also lists of them) as attributes, in the order in
+    which they are to be listed, and defines forward(x). Calling the module calls that.
+    """
+
+    training = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__}.forward")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y = self.forward(x if isinstance(x, Tensor) else Tensor(x))
+        trace = _trace.get()
+        if trace is not None:
+            trace.append((self, y.shape))
+        return y
+
+    # ------------------------------------------------ what it is made of
+
+    def children(self) -> Iterator[tuple[str, "Module"]]:
+        """(name, module) for each module directly inside, in the order of definition; lists count by number."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list | tuple):
+                yield from ((f"{name}.{i}", m) for i, m in enumerate(value) if isinstance(m, Module))
+
+    def modules(self) -> Iterator["Module"]:
+        """This module and all inside it, outer before inner."""
+        yield self
+        for _, child in self.children():
+            yield from child.modules()
+
+    def _named_tensors(self, kind: type[Tensor], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        for name, value in vars(self).items():
+            if isinstance(value, kind):
+                yield prefix + name, value
+        for name, child in self.children():
+            yield from child._named_tensors(kind, f"{prefix}{name}.")
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        """Parameters by name, in the order of definition; one that is shared stands under its first name alone."""
+        return _unique(self._named_tensors(Parameter))
+
+    def parameters(self) -> list[Parameter]:
+        """Parameters in the order of definition, each once."""
+        return list(self.named_parameters().values())
+
+    def named_buffers(self) -> dict[str, Buffer]:
+        """Buffers by name, in the order of definition."""
+        return _unique(self._named_tensors(Buffer))
+
+    # ------------------------------------------------ modes and places
+
+    def train(self: Self, training: bool = True) -> Self:
+        """Set this module and all inside to training mode (batch statistics, dropout); gives the module back."""
+        for module in self.modules():
+            module.training = training
+        return self
+
+    def eval(self: Self) -> Self:
+        """Set this module and all inside to evaluation mode (running statistics, no dropout); gives the module back."""
+        return self.train(False)
+
+    def reseed(self, seed: int, *key: int) -> None:
+        """Give each layer that draws random numbers as it runs a generator of its own, derived from seed and key."""
+        for i, module in enumerate(self.modules()):
+            if hasattr(module, "rng"):
+                module.rng = backend.generator(seed, "dropout", *key, i)
+
+    def to(self: Self, target: Any) -> Self:
+        """Move to a device ("cpu", "gpu") or convert to a float dtype ("float32", "float64"); gives the module back."""
+        if target == "gpu" and (problem := backend.gpu_problem()):
+            raise DeviceError(problem)
+        if target not in backend.DEVICES and np.dtype(target).name not in ("float32", "float64"):
+            raise SettingError(f"to({target!r}): a device (cpu, gpu) or a dtype (float32, float64) is expected")
+        for tensor in [*self.parameters(), *self.named_buffers().values()]:
+            array = tensor.writable()
+            tensor._array = backend.to_device(array, target) if target in backend.DEVICES else array.astype(target)
+            tensor.grad = None
+        return self
+
+    # ------------------------------------------------ saving and loading
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Copies of all parameters and buffers as NumPy arrays, by name."""
+        return {name: tensor.numpy() for name, tensor in (self.named_parameters() | self.named_buffers()).items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the values of a state_dict. All names and shapes must agree; else ShapeError, and nothing changes."""
+        own: dict[str, Tensor] = {**self.named_parameters(), **self.named_buffers()}
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if missing or unknown:
+            raise ShapeError(f"load_state_dict: missing are {missing or 'none'}, not of this network {unknown or 'none'}")
+        for name, tensor in own.items():
+            if np.shape(state[name]) != tensor.shape:
+                raise ShapeError(f"load_state_dict: {name} has shape {np.shape(state[name])}, {tensor.shape} is expected")
+        for name, tensor in own.items():
+            tensor.assign(np.asarray(state[name]).astype(tensor.dtype))
+
+    # ------------------------------------------------ for people
+
+    def describe(self) -> str:
+        """What this layer is, in a few characters: `Conv(1 → 32, 4×4)`."""
+        return type(self).__name__
+
+    def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
+        """A table of the layers: output shapes (N stands for the batch) and numbers of parameters.
+
+        input_shape: of one input, without the batch axis, as in (28, 28, 1); without it the shapes are left out.
+        """
+        shapes: dict[int, str] = {}
+        if input_shape is not None:
+            # On a copy, so that neither mode nor statistics nor random numbers of this module are touched.
+            dtype = next((p.dtype for p in self.parameters()), np.dtype(np.float32))
+            token = _trace.set(trace := [])
+            try:
+                with no_grad():
+                    twin = copy.deepcopy(self).eval()
+                    twin(Tensor(np.zeros((1, *input_shape), dtype)))
+            finally:
+                _trace.reset(token)
+            by_twin = {id(module): str(("N", *shape[1:])).replace("'", "") for module, shape in trace}
+            pairs = zip(self.modules(), twin.modules(), strict=True)
+            shapes = {id(own): by_twin.get(id(other), "") for own, other in pairs}
+        leaves = [m for m in self.modules() if not any(m.children())]
+        rows = [(m.describe(), shapes.get(id(m), ""), sum(p.size for p in m.parameters())) for m in leaves]
+        wide = max(len(row[0]) for row in rows) + 2
+        middle = max(len(row[1]) for row in rows) + 2
+        lines = [f"{name:<{wide}}{shape:<{middle}}{count:>10,}" for name, shape, count in rows]
+        total = sum(p.size for p in self.parameters())
+        rule = "─" * (wide + middle + 10)
+        header = f"{'layer':<{wide}}{'output' if input_shape else '':<{middle}}{'parameters':>10}"
+        return "\n".join([header, rule, *lines, rule, f"{'total':<{wide + middle}}{total:>10,}"])
+
+    def __repr__(self) -> str:
+        return self.describe()
+
+
+class Sequential(Module):
+    """Layers one after another. An error about shapes names the layer."""
+
+    def __init__(self, *layers: Module):
+        self.layers = list(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i, layer in enumerate(self.layers):
+            try:
+                x = layer(x)
+            except ShapeError as error:
+                before = f"the output of layer {i - 1}, {self.layers[i - 1].describe()}" if i else "the network's input"
+                raise ShapeError(f"layer {i}, {layer.describe()}, is given {before}, of shape {x.shape}: {error}") from error
+        return x
+
+    def describe(self) -> str:
+        return f"Sequential({', '.join(layer.describe() for layer in self.layers)})"
+
+
+def _unique(named: Iterator[tuple[str, Any]]) -> dict[str, Any]:
+    seen: set[int] = set()
+    return {name: tensor for name, tensor in named if id(tensor) not in seen and not seen.add(id(tensor))}  # type: ignore[func-returns-value]

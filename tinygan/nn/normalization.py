@@ -1,0 +1,50 @@
+"""Batch normalisation as a layer: batch statistics in training, running ones in evaluation."""
+
+import numpy as np
+
+from .. import ops
+from ..autograd import Tensor, raw
+from ..errors import ShapeError
+from ..ops.normalization import check_batch_norm
+from .module import Buffer, Module, Parameter, _frozen
+from .weighted import check_sizes
+
+
+class BatchNorm(Module):
+    """y = γ (x − μ)/√(v + ε) + β for each feature (last axis). Ioffe & Szegedy 2015.
+
+    In training μ and v are the mean and the biased variance over the batch, and are averaged into
+    running_mean = 0.9 · running_mean + 0.1 · μ and running_variance = 0.9 · running_variance + 0.1 · v · n/(n − 1),
+    n values a feature: the unbiased variance. In evaluation μ and v are those running ones.
+    Shapes: x (…, features) -> like x. γ = 1, β = 0 and running statistics 0 and 1 at the start.
+    Raises ShapeError in training where there is only one value a feature.
+    """
+
+    def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.9):
+        (self.features,) = check_sizes("BatchNorm", features=features)
+        self.eps, self.momentum = eps, momentum
+        self.gamma = Parameter(np.ones(features, np.float32))
+        self.beta = Parameter(np.zeros(features, np.float32))
+        self.running_mean = Buffer(np.zeros(features, np.float32))
+        self.running_variance = Buffer(np.ones(features, np.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            if x.shape[-1:] != self.gamma.shape:
+                raise ShapeError(f"{self.describe()} takes x (…, {self.features}), got {x.shape}")
+            scale = self.gamma / ops.sqrt(self.running_variance + self.eps)
+            return x * scale + (self.beta - self.running_mean * scale)
+        check_batch_norm(x.shape, self.gamma.shape, self.beta.shape)
+        op = ops.BatchNorm(self.eps)
+        y = op(x, self.gamma, self.beta)
+        if not _frozen.get():
+            count = x.size // self.features
+            self._update(self.running_mean, op.mean)
+            self._update(self.running_variance, op.variance * (count / (count - 1)))
+        return y
+
+    def _update(self, running: Buffer, batch: object) -> None:
+        running.assign(self.momentum * raw(running) + (1 - self.momentum) * batch)  # type: ignore[operator]
+
+    def describe(self) -> str:
+        return f"BatchNorm({self.features})"

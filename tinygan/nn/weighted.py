@@ -1,0 +1,182 @@
+"""Layers that multiply by a weight: Dense, Conv, ConvTranspose, each with spectral normalisation on request."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from .. import ops
+from ..autograd import Tensor, no_grad
+from ..backend import generator_or_default
+from ..errors import SettingError, ShapeError
+from ..ops.convolution import PaddingSetting, per_axis
+from .init import Initialiser, glorot, normal
+from .module import Buffer, Module, Parameter, _frozen
+
+GLOROT = glorot()
+DCGAN = normal(0.02)
+
+
+class Weighted(Module):
+    """A layer y = x·w + b, for some product of its own.
+
+    spectral_norm: use w/σ(w) in place of w, where σ is the largest singular value of w as a matrix (rest, outputs):
+    the layer is then 1-Lipschitz up to the product's own factor (Miyato et al. 2018). σ = ‖w u‖ is differentiated
+    to any order, for a vector u that one power iteration a training forward pass, u ← normalise(wᵀ normalise(w u)),
+    keeps near the leading right singular vector.
+    """
+
+    out_axis = -1  # of w: where its outputs are counted
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        features: tuple[int, int],
+        bias: bool,
+        spectral_norm: bool,
+        initialiser: Initialiser,
+        rng: np.random.Generator | None,
+    ):
+        rng = generator_or_default(rng)
+        inputs, outputs = features
+        kernel_size = math.prod(shape) // (inputs * outputs)
+        self.weight = Parameter(initialiser(rng, shape, inputs * kernel_size, outputs * kernel_size))
+        if bias:
+            self.bias = Parameter(np.zeros(outputs, np.float32))
+        if spectral_norm:
+            self.u = Buffer(rng.standard_normal(outputs, np.float32))
+            for _ in range(15):
+                self._iterate()
+
+    def normalised_weight(self) -> Tensor:
+        """w, or w/σ(w) with spectral normalisation."""
+        if not hasattr(self, "u"):
+            return self.weight
+        if self.training and not _frozen.get():
+            self._iterate()
+        # A copy, since the next power iteration changes u while the graph still needs this one.
+        return self.weight / _length(ops.matmul(self._matrix(), Tensor(self.u)))
+
+    def _matrix(self) -> Tensor:
+        w: Tensor = self.weight
+        if self.out_axis == -2:
+            w = ops.transpose(w, (*range(w.ndim - 2), w.ndim - 1, w.ndim - 2))
+        return ops.reshape(w, (-1, w.shape[-1]))
+
+    def _iterate(self) -> None:
+        with no_grad():
+            w = self._matrix().detach()
+            v = ops.matmul(w, self.u)
+            u = ops.matmul(v / _length(v), w)
+            self.u.assign(u / _length(u))
+
+    def add_bias(self, y: Tensor) -> Tensor:
+        return y + self.bias if hasattr(self, "bias") else y
+
+
+class Dense(Weighted):
+    """y = x w + b.   Shapes: x (…, in_features), w (in_features, out_features), b (out_features,) -> (…, out_features).
+
+    Glorot weights, bias 0.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        spectral_norm: bool = False,
+        init: Initialiser = GLOROT,
+        rng: np.random.Generator | None = None,
+    ):
+        features = (in_features, out_features)
+        self.in_features, self.out_features = check_sizes("Dense", in_features=in_features, out_features=out_features)
+        super().__init__(features, features, bias, spectral_norm, init, rng)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim < 2 or x.shape[-1] != self.in_features:
+            raise ShapeError(f"{self.describe()} takes x (N, {self.in_features}), got {x.shape}; is a Flatten missing?")
+        return self.add_bias(x @ self.normalised_weight())
+
+    def describe(self) -> str:
+        return f"Dense({self.in_features} → {self.out_features})"
+
+
+class Conv(Weighted):
+    """Convolution: y = conv(x, w) + b. See ops.conv for stride and padding.
+
+    Shapes: x (N, H, W, in_channels), w (*kernel, in_channels, out_channels) -> (N, OH, OW, out_channels);
+    with rank=1 x (N, L, C). kernel: a number, or one for each axis. Weights N(0, 0.02²), bias 0.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: PaddingSetting = 0,
+        bias: bool = True,
+        rank: int = 2,
+        spectral_norm: bool = False,
+        init: Initialiser = DCGAN,
+        rng: np.random.Generator | None = None,
+    ):
+        self.channels = check_sizes(type(self).__name__, in_channels=in_channels, out_channels=out_channels)
+        if rank not in (1, 2):
+            raise SettingError(f"rank={rank}: 2 for images (N, H, W, C), 1 for signals (N, L, C)")
+        self.kernel = per_axis("kernel", kernel, rank, 1)
+        self.stride = per_axis("stride", stride, rank, 1)
+        self.padding = padding
+        last = self.channels if self.out_axis == -1 else self.channels[::-1]
+        super().__init__((*self.kernel, *last), self.channels, bias, spectral_norm, init, rng)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.add_bias(ops.conv(x, self.normalised_weight(), self.stride, self.padding))
+
+    def describe(self) -> str:
+        steps = f", stride {'×'.join(map(str, self.stride))}" if set(self.stride) != {1} else ""
+        return f"{type(self).__name__}({self.channels[0]} → {self.channels[1]}, {'×'.join(map(str, self.kernel))}{steps})"
+
+
+class ConvTranspose(Conv):
+    """Transposed convolution: the adjoint of a Conv with the same stride and padding. See ops.conv_transpose.
+
+    Shapes: x (N, H, W, in_channels), w (*kernel, out_channels, in_channels) -> (N, OH, OW, out_channels).
+    """
+
+    out_axis = -2
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: PaddingSetting = 0,
+        bias: bool = True,
+        rank: int = 2,
+        output_padding: int | Sequence[int] = 0,
+        spectral_norm: bool = False,
+        init: Initialiser = DCGAN,
+        rng: np.random.Generator | None = None,
+    ):
+        self.output_padding = output_padding
+        super().__init__(in_channels, out_channels, kernel, stride, padding, bias, rank, spectral_norm, init, rng)
+
+    def forward(self, x: Tensor) -> Tensor:
+        w = self.normalised_weight()
+        return self.add_bias(ops.conv_transpose(x, w, self.stride, self.padding, self.output_padding))
+
+
+def check_sizes(layer: str, **sizes: int) -> tuple[int, ...]:
+    """The sizes, once they are whole numbers ≥ 1; else SettingError."""
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise SettingError(f"{layer}: {name}={size!r}; a whole number of at least 1 is expected")
+    return tuple(sizes.values())
+
+
+def _length(x: Tensor) -> Tensor:
+    """‖x‖, never quite 0."""
+    return ops.sqrt(ops.sum(x * x) + 1e-24)
