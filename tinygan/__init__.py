@@ -1,8 +1,22 @@
-"""tinygan: generative adversarial networks from scratch, on NumPy and CuPy."""
+"""tinygan: generative adversarial networks from scratch, on NumPy and CuPy.
 
-from . import errors, ops
+import tinygan as tg
+
+tg.Tensor, tg.grad, tg.no_grad, tg.debug    the tape                tg.ops       operations and their derivatives
+tg.gradcheck, tg.testing                    is a gradient right?    tg.nn        layers
+tg.losses, tg.optim, tg.GAN                 the game                tg.models    networks with a name
+tg.data, tg.Trainer, tg.plotting            training                tg.use, tg.seed, tg.set_threads
+"""
+
+from . import data, errors, losses, models, nn, ops, optim, plotting, testing
 from ._version import __version__
 from .autograd import Op, Tensor, debug, grad, no_grad
 from .backend import seed, set_threads, use
+from .gan import GAN
+from .gradcheck import gradcheck
+from .training import Trainer
 
-__all__ = ["Op", "Tensor", "__version__", "debug", "errors", "grad", "no_grad", "ops", "seed", "set_threads", "use"]
+__all__ = [
+    "GAN", "Op", "Tensor", "Trainer", "__version__", "data", "debug", "errors", "grad", "gradcheck", "losses", "models",
+    "nn", "no_grad", "ops", "optim", "plotting", "seed", "set_threads", "testing", "use",
+]  # fmt: skip

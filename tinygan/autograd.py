@@ -17,13 +17,13 @@ import numpy as np
 
 from . import backend
 from .backend import Array
-from .errors import DeviceError, DTypeError, GraphError, NonFiniteError, ShapeError
+from .errors import DeviceError, DTypeError, GraphError, NonFiniteError, ShapeError, TinyganError
 
 Operand = Union["Tensor", Array, float]
 Axes = Union[int, tuple[int, ...], None]
 
 _recording = contextvars.ContextVar("recording", default=True)
-_debugging = contextvars.ContextVar("debugging", default=False)
+_debugging: "contextvars.ContextVar[bool | Op]" = contextvars.ContextVar("debugging", default=False)
 
 # Tensor's operators and methods, by name. They belong to the floor above, which puts them here (ops/__init__.py).
 OPERATORS: dict[str, Callable[..., "Tensor"]] = {}
@@ -44,16 +44,17 @@ class Tensor:
     __array_ufunc__ = None  # so that array * tensor is left to Tensor.__rmul__
 
     _array: Array
-    _version: int  # how often the values were changed
+    _version: list[int]  # how often the values were changed; one list for all Tensors that share the memory
     _hooks: list[Callable[["Tensor"], object]]
     grad: "Tensor | None"
     op: "Op | None"  # what made this Tensor; None for a leaf
 
     def __init__(self, array: Any, requires_grad: bool = False, dtype: Any = None):
+        weak = dtype is None and not isinstance(array, Tensor)
         array = array._array if isinstance(array, Tensor) else array
         if not is_array(array):
             array = np.array(array)
-            if array.dtype.kind == "f":
+            if array.dtype.kind == "f" and weak:
                 array = array.astype(np.float32)
         if dtype is not None:
             array = array.astype(dtype)
@@ -67,7 +68,7 @@ class Tensor:
         self.requires_grad = requires_grad
 
     def _set(self, array: Array) -> None:
-        self._array, self._version, self._hooks = array, 0, []
+        self._array, self._version, self._hooks = array, [0], []
         self.grad, self.op, self.requires_grad = None, None, False
 
     # ------------------------------------------------ what it holds
@@ -112,8 +113,10 @@ class Tensor:
         return self._array.item()  # type: ignore[no-any-return]
 
     def detach(self) -> "Tensor":
-        """The same values, cut off from the graph."""
-        return wrap(self._array)
+        """The same values (the same memory, too), cut off from the graph."""
+        detached = wrap(self._array)
+        detached._version = self._version
+        return detached
 
     def assign(self, array: Operand) -> None:
         """Write new values into this leaf, in place. Graphs recorded before refuse to run backward afterwards."""
@@ -126,7 +129,9 @@ class Tensor:
 
     def writable(self) -> Array:
         """The array itself, for whoever is about to change it in place (an optimizer). It counts as changed."""
-        self._version += 1
+        self._version[0] += 1
+        if isinstance(self._array, np.generic):  # what a full reduction gives, which nothing can be written into
+            self._array = np.array(self._array)
         return self._array
 
     def register_hook(self, hook: Callable[["Tensor"], object]) -> Callable[[], None]:
@@ -136,7 +141,7 @@ class Tensor:
 
     def backward(
         self,
-        grad_output: "Tensor | None" = None,
+        grad_output: Operand | None = None,
         create_graph: bool = False,
         retain_graph: bool = False,
         inputs: "Iterable[Tensor] | None" = None,
@@ -156,7 +161,7 @@ class Tensor:
                 tensor.grad = tensor.grad + gradient if create_graph else wrap(tensor.grad._array + gradient._array)
             else:  # a copy, since ops such as + pass one and the same array to both sides
                 tensor.grad = gradient if create_graph else wrap(gradient._array.copy())
-            for hook in tensor._hooks:
+            for hook in tuple(tensor._hooks):  # a hook may remove itself
                 hook(tensor)
 
         _run_backward(self, grad_output, wanted, create_graph, retain_graph or create_graph, deliver)
@@ -209,9 +214,9 @@ class Tensor:
         """The same values in another shape; one −1 stands for what is left. See ops.reshape."""
         return OPERATORS["reshape"](self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
 
-    def transpose(self, *axes: int) -> "Tensor":
+    def transpose(self, *axes: Any) -> "Tensor":
         """The axes in another order; reversed where none is given. See ops.transpose."""
-        return OPERATORS["transpose"](self, axes or None)
+        return OPERATORS["transpose"](self, axes[0] if axes and not isinstance(axes[0], int) else axes or None)
 
     @property
     def T(self) -> "Tensor":
@@ -269,6 +274,9 @@ class Tensor:
             raise ShapeError("len() of a Tensor without axes, shape ()")
         return self.shape[0]
 
+    def __iter__(self) -> "Iterator[Tensor]":
+        return (self[i] for i in range(len(self)))
+
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
             "NumPy can't record gradients: use tinygan.ops on Tensors, or tensor.numpy() for a copy of the values"
@@ -317,6 +325,7 @@ class Op:
 
     inputs: tuple[Tensor, ...] = ()
     composed: Callable[..., Tensor] | None = None
+    view = False  # whether the result may be its input's memory, seen differently
     _versions: list[int]
     _output: "weakref.ref[Tensor]"
     _called = False
@@ -346,18 +355,33 @@ class Op:
             raise GraphError(f"{self.name}: this Op was called before; each call needs an Op of its own")
         self._called = True
         inputs = _as_tensors(self, operands)
-        result = self.forward(*[x._array for x in inputs])
+        try:
+            result = self.forward(*[x._array for x in inputs])
+        except ValueError as error:  # of the array library's, which knows no names
+            if len(inputs) < 2 or isinstance(error, TinyganError):
+                raise
+            shapes = " and ".join(str(x.shape) for x in inputs)
+            raise ShapeError(f"{self.name}: inputs of shapes {shapes} don't fit: {error}") from error
         if result.dtype == np.float64 and all(x.dtype.kind in "biu" for x in inputs):
             result = result.astype(np.float32)  # NumPy makes float64 of integers: 1 / 2, mean
         output = wrap(result)
-        if _debugging.get():
-            self._line = _line_of_the_user()
-            _check_finite(output, f"{self.name}, forward, at {self._line}")
+        if user := _debugging.get():
+            if isinstance(user, Op):  # whose backward we are part of
+                self._line, where = user._line, user._where()
+            else:
+                self._line = _line_of_the_user()
+                where = f"{self.name}, forward, at {self._line}"
+            _check_finite(output, where)
         if _recording.get() and any(x.requires_grad for x in inputs) and output.dtype.kind == "f":
-            self.inputs, self._versions = inputs, [x._version for x in inputs]
+            self.inputs, self._versions = inputs, [x._version[0] for x in inputs]
             self._output = weakref.ref(output)
             output.op, output.requires_grad = self, True
+        elif self.view and backend.shares_memory(result, inputs[0]._array):
+            output._version = inputs[0]._version
         return output
+
+    def _where(self) -> str:
+        return f"{self.name}, backward, of the call at {self._line}"
 
     def _check_usable(self) -> None:
         if self._freed:
@@ -366,7 +390,7 @@ class Op:
                 "pass retain_graph=True to the first, or recompute"
             )
         for i, (x, version) in enumerate(zip(self.inputs, self._versions, strict=True)):
-            if x._version != version:
+            if x._version[0] != version:
                 raise GraphError(
                     f"stale graph: input {i} of {self.name}, shape {x.shape}, was changed (by an optimizer's step?) after "
                     "this graph was recorded. Compute the loss again after the change, or run backward before it"
@@ -380,6 +404,8 @@ class Op:
 
 class Alias(Op):
     """y = x, as a Tensor of its own.   ∂L/∂x = ∂L/∂y.   Shapes: any; y like x."""
+
+    view = True
 
     def forward(self, x: Array) -> Array:
         return x
@@ -402,7 +428,7 @@ def _as_tensors(op: Op, operands: Sequence[Operand]) -> tuple[Tensor, ...]:
     else:
         dtype = None
     tensors = tuple(_as_tensor(x, dtype) for x in operands)
-    if len({x.device for x in tensors if x.ndim}) > 1:
+    if len({x.device for x in tensors if not isinstance(x._array, np.generic)}) > 1:
         raise DeviceError(f"{op.name}: its inputs lie on different devices; move them together with .to(device)")
     return tensors
 
@@ -411,10 +437,9 @@ def _as_tensor(x: Operand, dtype: np.dtype[Any] | None) -> Tensor:
     if isinstance(x, int | float | complex | np.number) and not isinstance(x, bool):
         # A NumPy scalar rather than an array, since that mixes with arrays on any device.
         return wrap(np.array(x)[()] if dtype is None else dtype.type(x))
-    tensor = x if isinstance(x, Tensor) else Tensor(x)
-    if dtype is not None and (tensor.dtype.kind in "iu" or not isinstance(x, Tensor) and tensor.dtype.kind != "b"):
-        return wrap(tensor._array.astype(dtype, copy=False))
-    return tensor
+    if not isinstance(x, Tensor):  # a list keeps all its digits until it is known which are wanted
+        x = Tensor(x if dtype is None or is_array(x) else np.array(x))
+    return x if dtype is None or x.dtype == dtype or x.dtype.kind == "b" else wrap(x._array.astype(dtype))
 
 
 @contextmanager
@@ -443,7 +468,7 @@ def debug() -> Iterator[None]:
 def grad(
     output: Tensor,
     inputs: Tensor | Sequence[Tensor],
-    grad_output: Tensor | None = None,
+    grad_output: Operand | None = None,
     create_graph: bool = False,
     retain_graph: bool | None = None,
 ) -> tuple[Tensor, ...]:
@@ -465,7 +490,7 @@ def grad(
 
 def _run_backward(
     output: Tensor,
-    grad_output: Tensor | None,
+    grad_output: Operand | None,
     wanted: list[Tensor] | None,
     create_graph: bool,
     retain_graph: bool,
@@ -497,7 +522,7 @@ def _run_backward(
         _recording.reset(token)
 
 
-def _checked_grad_output(output: Tensor, grad_output: Tensor | None) -> Tensor:
+def _checked_grad_output(output: Tensor, grad_output: Operand | None) -> Tensor:
     if grad_output is None:
         if output.size != 1:
             raise ShapeError(
@@ -505,6 +530,8 @@ def _checked_grad_output(output: Tensor, grad_output: Tensor | None) -> Tensor:
                 "or reduce to one number first, as in y.mean().backward()"
             )
         return wrap(backend.array_library(output._array).ones_like(output._array))
+    if not isinstance(grad_output, Tensor):
+        grad_output = Tensor(grad_output, dtype=None if is_array(grad_output) else output.dtype)
     if grad_output.shape != output.shape or grad_output.dtype != output.dtype:
         raise ShapeError(
             f"grad_output is {grad_output.dtype} of shape {grad_output.shape}, "
@@ -574,24 +601,33 @@ def _input_gradients(op: Op, grad: Tensor | None, users: dict[int, int], create_
     """∂L/∂input for each input of `op` that leads to a wanted Tensor, in that input's shape and dtype."""
     if grad is None:  # no part of the output's gradient: none of the inputs', but they are still to be visited
         return [None] * len(op.inputs)
-    parts = _through_composed(op, grad) if create_graph and op.composed is not None else op.backward(grad)
-    if not isinstance(parts, tuple):
-        parts = (parts,)
-    gradients: list[Tensor | None] = []
-    for x, part in zip(op.inputs, parts, strict=True):
-        if id(x) not in users:
-            gradients.append(None)
-            continue
-        gradient = part() if callable(part) else part
-        if gradient is not None:
-            if gradient.shape != x.shape:
-                gradient = _unbroadcast(gradient, x.shape)
-            if gradient.dtype != x.dtype:
-                raise DTypeError(f"{op.name}.backward gave {gradient.dtype} for an input of {x.dtype}")
-            if _debugging.get():
-                _check_finite(gradient, f"{op.name}, backward, of the call at {op._line}")
-        gradients.append(gradient)
-    return gradients
+    token = _debugging.set(op) if _debugging.get() else None
+    try:
+        parts = _through_composed(op, grad) if create_graph and op.composed is not None else op.backward(grad)
+        if not isinstance(parts, tuple):
+            parts = (parts,)
+        if len(parts) != len(op.inputs):
+            raise GraphError(f"{op.name}.backward gave {len(parts)} gradients for {len(op.inputs)} inputs")
+        return [_input_gradient(op, x, part) if id(x) in users else None for x, part in zip(op.inputs, parts, strict=True)]
+    finally:
+        if token is not None:
+            _debugging.reset(token)
+
+
+def _input_gradient(op: Op, x: Tensor, part: Any) -> Tensor | None:
+    gradient: Tensor | None = part() if callable(part) else part
+    if gradient is None:
+        return None
+    if gradient.shape != x.shape:
+        pairs = zip(reversed(x.shape), reversed(gradient.shape), strict=False)
+        if gradient.ndim < x.ndim or any(n not in (1, m) for n, m in pairs):
+            raise ShapeError(f"{op.name}.backward gave shape {gradient.shape} for an input of shape {x.shape}")
+        gradient = _unbroadcast(gradient, x.shape)
+    if gradient.dtype != x.dtype:
+        raise DTypeError(f"{op.name}.backward gave {gradient.dtype} for an input of {x.dtype}")
+    if _debugging.get():
+        _check_finite(gradient, op._where())
+    return gradient
 
 
 def _through_composed(op: Op, gradient: Tensor) -> tuple[Tensor | None, ...]:

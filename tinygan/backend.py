@@ -86,6 +86,11 @@ def to_host(array: Array) -> Array:
     return _cupy().asnumpy(array) if is_on_gpu(array) else array
 
 
+def shares_memory(a: Array, b: Array) -> bool:
+    """Whether a change of one is seen in the other."""
+    return bool(device_of(a) == device_of(b) and array_library(a).shares_memory(a, b))
+
+
 # ---------------------------------------------------------------- threads
 
 _threads: int | None = None
@@ -101,8 +106,8 @@ def set_threads(count: int | None) -> None:
     first kernel on, since tinygan splits its work into chunks and multiplies those side by side.
     """
     global _threads
-    if count is not None and count < 1:
-        raise SettingError(f"set_threads({count}): at least 1 thread is needed")
+    if count is not None and (not isinstance(count, int) or count < 1):
+        raise SettingError(f"set_threads({count!r}): a whole number of at least 1 is expected, or None")
     _threads = count
     _reset_pool()
 
@@ -113,7 +118,7 @@ def threads() -> int:
         return _threads
     setting = os.environ.get("TINYGAN_THREADS", "")
     if setting:
-        if not setting.isdigit() or int(setting) < 1:
+        if not setting.isdecimal() or int(setting) < 1:
             raise SettingError(f"TINYGAN_THREADS={setting!r}: a whole number of at least 1 is expected")
         return int(setting)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,7 +14,7 @@ from .losses import Objective
 from .nn import Module, Sequential, Sigmoid, frozen
 from .optim import Optimizer
 
-SAMPLE_BATCH = 256
+SAMPLE_BATCH = 64
 
 
 class GAN:
@@ -24,8 +24,8 @@ class GAN:
     objective: one of losses.OBJECTIVES, or its name.   g_optimizer, d_optimizer: over the parameters of each.
     average: after each of G's steps, averaged ← average · averaged + (1 − average) · G, weights and batch-norm
     statistics alike; `sample` uses that copy, which wanders less than G itself.
-    seed: latents and dropout of step t are drawn from streams derived from (seed, t): the state of a run is both players,
-    both optimizers and the two step counts.
+    seed: latents and dropout of step t are drawn from streams derived from (seed, t): the state of a run is both
+    players, both optimizers and the two step counts.
     Raises SettingError where a part doesn't fit, such as a Sigmoid at the end of the discriminator.
     """
 
@@ -65,7 +65,6 @@ class GAN:
 
         G stays as it was to the byte: it runs with batch statistics, but records and writes nothing.
         """
-        self.d_steps += 1
         self._reseed("discriminator", self.d_steps)
         x = self._on_device(real)
         with no_grad(), frozen():
@@ -76,6 +75,7 @@ class GAN:
         real_logits, fake_logits = self.discriminator(x), self.discriminator(fake)
         loss = self.objective.discriminator(real_logits, fake_logits)
         _descend(loss, self.d_optimizer)
+        self.d_steps += 1
         if self.objective.log_odds:
             self.value = losses.value(real_logits.detach(), fake_logits.detach())
         return loss.detach()
@@ -85,7 +85,6 @@ class GAN:
 
         D stays as it was to the byte: gradients flow through it, but none is computed for its weights.
         """
-        self.g_steps += 1
         self._reseed("generator", self.g_steps)
         fake = self.generator(self.latents(n, "latents for G", self.g_steps))
         with frozen():
@@ -93,10 +92,13 @@ class GAN:
         loss = self.objective.generator(logits)
         _descend(loss, self.g_optimizer)
         self._update_average()
+        self.g_steps += 1
         return loss.detach()
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray[Any, Any]:
         """n images (n, H, W, C) float32 in [−1, 1] from the averaged generator; the first of more are the same."""
+        if n < 0:
+            raise SettingError(f"sample: n={n}; a whole number of at least 0 is expected")
         return self.generate(backend.generator(seed, "samples").standard_normal((n, self.latent_size), np.float32))
 
     def generate(self, latents: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -124,11 +126,17 @@ class GAN:
 
 
 def generate(generator: Module, latents: Any) -> np.ndarray[Any, Any]:
-    """The generator's images (N, H, W, C) for latents (N, latent_size), in its present mode, batch by batch."""
+    """The images (N, H, W, C) of a generator in evaluation mode for latents (N, latent_size).
+
+    Batches have one size, the last is filled up: so an image is the same to the byte, however many are asked for.
+    """
     parts = []
     with no_grad():
-        for start in range(0, len(latents), SAMPLE_BATCH):
-            parts.append(generator(place_like(generator, latents[start : start + SAMPLE_BATCH])).numpy())
+        for start in range(0, max(1, len(latents)), SAMPLE_BATCH):
+            batch = np.asarray(latents[start : start + SAMPLE_BATCH])
+            full = np.zeros((SAMPLE_BATCH, *batch.shape[1:]), batch.dtype)
+            full[: len(batch)] = batch
+            parts.append(generator(place_like(generator, full)).numpy()[: len(batch)])
     return np.concatenate(parts)
 
 

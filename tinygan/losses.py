@@ -81,7 +81,10 @@ class LeastSquares(Objective):
 
 
 class Hinge(Objective):
-    """L_D = E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))],  L_G = −E[D(G(z))]. Lim & Ye 2017; Miyato et al. 2018, eq. 16."""
+    """L_D = E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))],  L_G = −E[D(G(z))].
+
+    Lim & Ye 2017; Miyato et al. 2018, eq. 16–17.
+    """
 
     def real_loss(self, logits: Tensor) -> Tensor:
         return relu(1 - logits)
@@ -94,7 +97,10 @@ class Hinge(Objective):
 
 
 class Wasserstein(Objective):
-    """L_D = E[D(G(z))] − E[D(x)],  L_G = −E[D(G(z))]; D must be kept Lipschitz besides. Arjovsky et al. 2017, eq. 2–3."""
+    """L_D = E[D(G(z))] − E[D(x)],  L_G = −E[D(G(z))]; D must be kept Lipschitz besides.
+
+    Arjovsky et al. 2017, eq. 2–3.
+    """
 
     def real_loss(self, logits: Tensor) -> Tensor:
         return -logits

@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -119,7 +118,7 @@ class Model:
 
 MODELS: dict[str, Model] = {
     "small": Model(small_generator, small_discriminator, latent_size=64, lr=2e-3, betas=(0.5, 0.99)),
-    "dcgan": Model(dcgan_generator, dcgan_discriminator, 100, lr=1e-4, betas=(0.9, 0.999), batch_size=256, average=0.999),
+    "dcgan": Model(dcgan_generator, dcgan_discriminator, latent_size=100, lr=1e-4, betas=(0.9, 0.999), batch_size=256),
     "mlp": Model(mlp_generator, mlp_discriminator, latent_size=64, lr=2e-4, betas=(0.5, 0.999)),
 }
 
@@ -144,7 +143,7 @@ def build_gan(
     objective: Objective | str | None = None,
     lr: float | None = None,
     seed: int = 0,
-    **overrides: Any,
+    average: float | None = None,
 ) -> GAN:
     """The named model as a GAN ready to be trained; what is None is as its recipe says.
 
@@ -164,8 +163,7 @@ def build_gan(
         Adam(discriminator.parameters(), lr, model.betas),
         latent_size=model.latent_size,
         seed=seed,
-        average=model.average,
-        **overrides,
+        average=model.average if average is None else average,
     )
 
 
@@ -173,6 +171,7 @@ def _quarter(model: str, image_shape: Shape) -> Shape:
     height, width, channels = image_shape
     if height % 4 or width % 4:
         raise SettingError(
-            f"{model!r} makes images whose sides are multiples of 4, not {height}×{width}; resize the data, or use 'mlp'"
+            f"{model!r} makes images whose sides are multiples of 4, not {height}×{width}; "
+            "resize the data, or use 'mlp'"
         )
     return height // 4, width // 4, channels

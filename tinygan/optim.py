@@ -39,6 +39,11 @@ class Optimizer:
                     state[slot] = backend.array_library(array).zeros_like(array)
             self.update(array, grad, state)
 
+    def describe(self) -> str:
+        """The kind and its numbers: `Adam(lr=0.002, betas=(0.5, 0.99), eps=1e-08)`."""
+        numbers = {k: v for k, v in vars(self).items() if k in ("lr", "momentum", "betas", "eps")}
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in numbers.items())})"
+
     def update(self, parameter: Array, grad: Array, state: dict[str, Array]) -> None:
         """Change `parameter` and the slots in `state`, in place."""
         raise NotImplementedError
@@ -50,23 +55,29 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of everything that has to be kept to go on later, by name."""
-        state = {f"{i}.{slot}": np.array(backend.to_host(a)) for i, s in enumerate(self._state) for slot, a in s.items()}
-        return {"steps": np.array(self.steps), **state}
+        slots = ((f"{i}.{slot}", array) for i, state in enumerate(self._state) for slot, array in state.items())
+        return {"steps": np.array(self.steps), **{name: np.array(backend.to_host(array)) for name, array in slots}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state_dict of an optimizer of the same kind and parameters; else ShapeError, nothing changed."""
         loaded: list[dict[str, Array]] = [{} for _ in self.params]
-        for name, array in state.items():
-            if name == "steps":
-                continue
-            number, _, slot = name.partition(".")
-            if not number.isdigit() or int(number) >= len(self.params) or slot not in self.slots:
-                raise ShapeError(f"load_state_dict: {name!r} is not of this {type(self).__name__}")
-            parameter = self.params[int(number)]
-            if array.shape != parameter.shape:
-                raise ShapeError(f"load_state_dict: {name} has shape {array.shape}, {parameter.shape} is expected")
-            loaded[int(number)][slot] = backend.to_device(np.array(array, parameter.dtype), parameter.device)
-        self._state, self.steps = loaded, int(state["steps"])
+        rest = dict(state)
+        steps = rest.pop("steps", None)
+        for i, (parameter, slots) in enumerate(zip(self.params, loaded, strict=True)):
+            names = {f"{i}.{slot}": slot for slot in self.slots}
+            if rest.keys().isdisjoint(names):
+                continue  # it has had no gradient yet
+            for name, slot in names.items():
+                if name not in rest:
+                    raise ShapeError(f"load_state_dict: {name!r} is missing")
+                array = np.array(rest.pop(name), parameter.dtype)
+                if array.shape != parameter.shape:
+                    raise ShapeError(f"load_state_dict: {name} has shape {array.shape}, {parameter.shape} is expected")
+                slots[slot] = backend.to_device(array, parameter.device)
+        if steps is None or rest:
+            problem = f"{min(rest)!r} is not of" if rest else "'steps' is missing for"
+            raise ShapeError(f"load_state_dict: {problem} this {type(self).__name__} of {len(self.params)} parameters")
+        self._state, self.steps = loaded, int(steps)
 
 
 class SGD(Optimizer):

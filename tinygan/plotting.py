@@ -67,8 +67,9 @@ def save_grid(
     columns: int | None = None,
     scale: int | None = None,
     description: str | None = None,
+    gap: int = 2,
 ) -> None:
-    """Write `sample_grid(images, columns)` as a PNG, each pixel drawn as a square of `scale` × `scale`.
+    """Write `sample_grid(images, columns, gap)` as a PNG, each pixel drawn as a square of `scale` × `scale`.
 
     Without `scale` the picture is made at least 600 pixels wide. `description` is the alt text in the file.
     Raises what `sample_grid` raises, SettingError (scale < 1, a name that is not .png) and FileError.
@@ -76,7 +77,7 @@ def save_grid(
     from PIL import Image, PngImagePlugin
 
     _check_suffix(path, ".png")
-    grid = sample_grid(images, columns)
+    grid = sample_grid(images, columns, gap)
     n, height, width = np.shape(images)[:3]
     info = PngImagePlugin.PngInfo()
     info.add_text("Description", description or f"A grid of {n} images, each {width}×{height} pixels.")

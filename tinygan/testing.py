@@ -24,8 +24,7 @@ class OpCase:
 
     name: for the report.   function: of Tensors.   reference: the same in NumPy, in its most naive form.
     shapes: of the inputs.   domain: (low, high) of their values.   kinks: values to keep away from.
-    analytic: whether the complex step applies.   twice: whether second derivatives exist.
-    float32_rtol: how far float32 may be from float64.
+    analytic: whether the complex step applies.   float32_rtol: how far float32 may be from float64.
     """
 
     name: str
@@ -38,7 +37,7 @@ class OpCase:
     float32_rtol: float = 1e-5
 
     def inputs(self, dtype: Any = np.float64, seed: int = 0) -> list[np.ndarray[Any, Any]]:
-        """Random arrays of `shapes` within the domain, at least 0.05 away from the kinks and from each other."""
+        """Random arrays of `shapes` within the domain, at least 0.05 away from the kinks."""
         rng = np.random.default_rng(seed)
         arrays = []
         for shape in self.shapes:
@@ -48,6 +47,11 @@ class OpCase:
                 a = np.where(near, kink + np.where(a >= kink, 0.05, -0.05), a)
             arrays.append(a.astype(dtype))
         return arrays
+
+
+def _cotangent(result: Tensor) -> Tensor:
+    """∂L/∂result for the check of a gradient: the same random numbers each time, on its device and in its dtype."""
+    return Tensor(np.random.default_rng(1).standard_normal(result.shape).astype(result.dtype))
 
 
 def check_forward(case: OpCase) -> None:
@@ -70,16 +74,25 @@ def check_dtype_and_shape(case: OpCase) -> None:
         leaves = [Tensor(a, requires_grad=True) for a in case.inputs(dtype)]
         result = case.function(*leaves)
         assert result.dtype == dtype, f"{case.name}: {np.dtype(dtype)} in, {result.dtype} out"
-        for x, g in zip(leaves, grad(result.sum(), leaves, create_graph=True), strict=True):
-            assert (g.dtype, g.shape) == (x.dtype, x.shape), f"{case.name}: gradient {g.dtype}{g.shape} of {x.shape}"
+        first = grad(result, leaves, _cotangent(result), create_graph=True)
+        recorded = [g for g in first if g.requires_grad]
+        second = [grad((g * g).sum(), leaves, retain_graph=True) for g in recorded]
+        for gradients in (first, *second):
+            for x, g in zip(leaves, gradients, strict=True):
+                found = f"{case.name}: gradient {g.dtype}{g.shape} of {x.dtype}{x.shape}"
+                assert (g.dtype, g.shape) == (x.dtype, x.shape), found
 
 
 def check_float32_close_to_float64(case: OpCase) -> None:
     """float32 loses digits, not the result."""
-    narrow = case.function(*map(Tensor, case.inputs(np.float32))).numpy()
-    wide = case.function(*(Tensor(a.astype(np.float64)) for a in case.inputs(np.float32))).numpy()
-    scale = np.abs(wide).max(initial=1e-30)
-    np.testing.assert_allclose(narrow, wide, rtol=case.float32_rtol, atol=case.float32_rtol * scale, err_msg=case.name)
+    results = []
+    for dtype in (np.float32, np.float64):
+        leaves = [Tensor(a.astype(dtype), requires_grad=True) for a in case.inputs(np.float32)]
+        result = case.function(*leaves)
+        results.append([result.numpy(), *(g.numpy() for g in grad(result, leaves, _cotangent(result)))])
+    for narrow, wide in zip(*results, strict=True):
+        atol = case.float32_rtol * np.abs(wide).max(initial=1e-30)
+        np.testing.assert_allclose(narrow, wide, rtol=case.float32_rtol, atol=atol, err_msg=case.name)
 
 
 def check_non_contiguous(case: OpCase) -> None:
@@ -88,7 +101,7 @@ def check_non_contiguous(case: OpCase) -> None:
     scattered = []
     for a in arrays:
         room = np.zeros(tuple(2 * n for n in reversed(a.shape)))
-        view = room[(slice(None, None, 2),) * a.ndim]
+        view = room[(..., *(slice(None, None, 2),) * a.ndim)]
         view[...] = a.T
         scattered.append(view.T)
     results = []
@@ -97,7 +110,7 @@ def check_non_contiguous(case: OpCase) -> None:
         for leaf, a in zip(leaves, version, strict=True):
             leaf._array = a  # past the constructor, whose copy would be contiguous
         result = case.function(*leaves)
-        results.append([result.numpy(), *(g.numpy() for g in grad(result.sum(), leaves))])
+        results.append([result.numpy(), *(g.numpy() for g in grad(result, leaves, _cotangent(result)))])
     for plain, other in zip(*results, strict=True):
         np.testing.assert_allclose(other, plain, rtol=1e-12, atol=1e-12, err_msg=case.name)
 
@@ -120,7 +133,7 @@ def check_gpu_equals_cpu(case: OpCase) -> None:
             backend.use(place)
             leaves = [Tensor(a, requires_grad=True) for a in case.inputs()]
             result = case.function(*leaves)
-            first = grad(result.sum(), leaves, create_graph=True)
+            first = grad(result, leaves, _cotangent(result), create_graph=True)
             assert {result.device, *(g.device for g in first)} == {place}, f"{case.name}: left the {place}"
             results.append([result.numpy(), *(g.numpy() for g in first)])
     finally:

@@ -15,7 +15,7 @@ from . import cupy_kernels as simple
 from .geometry import Padding, Pair, conv_output_size
 
 CHUNK_BYTES = 1 << 18  # of one array in element-wise work: several such chunks fit a core's second-level cache
-COLUMN_BYTES = 1 << 20  # of the im2col matrix of one chunk of images
+COLUMN_BYTES = 1 << 21  # of the im2col matrix of one chunk of images
 LANES = 8  # partial sums of a reduction over the batch
 
 _local = threading.local()

@@ -17,7 +17,7 @@ def normal(std: float = 0.02) -> Initialiser:
     """N(0, std²), the same for any fan; 0.02 is DCGAN's (Radford et al. 2016, section 4)."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Weights:
-        return std * rng.standard_normal(shape, np.float32)
+        return rng.standard_normal(shape, np.float32) * np.float32(std)
 
     return draw
 
@@ -26,7 +26,8 @@ def he(slope: float = 0.0) -> Initialiser:
     """N(0, 2 / ((1 + slope²) · fan_in)): keeps the spread through (leaky) ReLUs (He et al. 2015, eq. 15)."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Weights:
-        return np.float32((2 / ((1 + slope**2) * fan_in)) ** 0.5) * rng.standard_normal(shape, np.float32)
+        std = (2 / ((1 + slope**2) * fan_in)) ** 0.5
+        return rng.standard_normal(shape, np.float32) * np.float32(std)
 
     return draw
 
@@ -35,6 +36,7 @@ def glorot() -> Initialiser:
     """U(−a, a) with a = √(6 / (fan_in + fan_out)): for tanh and linear layers (Glorot & Bengio 2010, eq. 16)."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Weights:
-        return np.float32((6 / (fan_in + fan_out)) ** 0.5) * (2 * rng.random(shape, np.float32) - 1)
+        bound = (6 / (fan_in + fan_out)) ** 0.5
+        return (2 * rng.random(shape, np.float32) - 1) * np.float32(bound)
 
     return draw

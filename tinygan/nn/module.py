@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import backend
-from ..autograd import Tensor, no_grad
+from ..autograd import Tensor, no_grad, wrap
 from ..errors import DeviceError, SettingError, ShapeError
 
 Self = TypeVar("Self", bound="Module")
+Trace = list[tuple["Module", tuple[int, ...]]]  # which module gave an output of which shape
 
 _frozen = contextvars.ContextVar("frozen", default=False)
-_trace: contextvars.ContextVar["list[tuple[Module, tuple[int, ...]]] | None"] = contextvars.ContextVar("trace", default=None)
+_trace: contextvars.ContextVar["Trace | None"] = contextvars.ContextVar("trace", default=None)
 
 
 class Parameter(Tensor):
@@ -35,7 +36,7 @@ class Buffer(Tensor):
 
 @contextmanager
 def frozen() -> Iterator[None]:
-    """Within this block (of this thread, or task) no layer writes a buffer: a player that looks on is left as it was."""
+    """Within this block (of this thread, or task) no layer writes a buffer: who looks on is left as it was."""
     token = _frozen.set(True)
     try:
         yield
@@ -46,8 +47,8 @@ def frozen() -> Iterator[None]:
 class Module:
     """Base of all layers and networks.
 
-    A subclass sets Parameters, Buffers and other Modules (also lists of them) as attributes, in the order in
-    which they are to be listed, and defines forward(x). Calling the module calls that.
+    A subclass sets Parameters, Buffers and other Modules (or lists of them) as attributes, in the order in which
+    they are to be listed, and defines forward(x). Calling the module calls that.
     """
 
     training = True
@@ -64,13 +65,17 @@ class Module:
 
     # ------------------------------------------------ what it is made of
 
-    def children(self) -> Iterator[tuple[str, "Module"]]:
-        """(name, module) for each module directly inside, in the order of definition; lists count by number."""
+    def _members(self) -> Iterator[tuple[str, Any]]:
+        """(name, value) for each attribute, in the order of definition; the items of a list count by number."""
         for name, value in vars(self).items():
-            if isinstance(value, Module):
+            if isinstance(value, list | tuple):
+                yield from ((f"{name}.{i}", item) for i, item in enumerate(value))
+            else:
                 yield name, value
-            elif isinstance(value, list | tuple):
-                yield from ((f"{name}.{i}", m) for i, m in enumerate(value) if isinstance(m, Module))
+
+    def children(self) -> Iterator[tuple[str, "Module"]]:
+        """(name, module) for each module directly inside, in the order of definition."""
+        return ((name, value) for name, value in self._members() if isinstance(value, Module))
 
     def modules(self) -> Iterator["Module"]:
         """This module and all inside it, outer before inner."""
@@ -79,11 +84,11 @@ class Module:
             yield from child.modules()
 
     def _named_tensors(self, kind: type[Tensor], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-        for name, value in vars(self).items():
+        for name, value in self._members():
             if isinstance(value, kind):
                 yield prefix + name, value
-        for name, child in self.children():
-            yield from child._named_tensors(kind, f"{prefix}{name}.")
+            elif isinstance(value, Module):
+                yield from value._named_tensors(kind, f"{prefix}{name}.")
 
     def named_parameters(self) -> dict[str, Parameter]:
         """Parameters by name, in the order of definition; one that is shared stands under its first name alone."""
@@ -119,7 +124,7 @@ class Module:
         """Move to a device ("cpu", "gpu") or convert to a float dtype ("float32", "float64"); gives the module back."""
         if target == "gpu" and (problem := backend.gpu_problem()):
             raise DeviceError(problem)
-        if target not in backend.DEVICES and np.dtype(target).name not in ("float32", "float64"):
+        if target not in (*backend.DEVICES, "float32", "float64", np.float32, np.float64):
             raise SettingError(f"to({target!r}): a device (cpu, gpu) or a dtype (float32, float64) is expected")
         for tensor in [*self.parameters(), *self.named_buffers().values()]:
             array = tensor.writable()
@@ -134,16 +139,19 @@ class Module:
         return {name: tensor.numpy() for name, tensor in (self.named_parameters() | self.named_buffers()).items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the values of a state_dict. All names and shapes must agree; else ShapeError, and nothing changes."""
+        """Take over the values of a state_dict. Raises ShapeError, changing nothing, unless names and shapes agree."""
         own: dict[str, Tensor] = {**self.named_parameters(), **self.named_buffers()}
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if missing or unknown:
-            raise ShapeError(f"load_state_dict: missing are {missing or 'none'}, not of this network {unknown or 'none'}")
+            raise ShapeError(
+                f"load_state_dict: missing are {missing or 'none'}, not of this network are {unknown or 'none'}"
+            )
         for name, tensor in own.items():
-            if np.shape(state[name]) != tensor.shape:
-                raise ShapeError(f"load_state_dict: {name} has shape {np.shape(state[name])}, {tensor.shape} is expected")
+            if (shape := np.shape(state[name])) != tensor.shape:
+                raise ShapeError(f"load_state_dict: {name} has shape {shape}, {tensor.shape} is expected")
+        arrays = {name: np.asarray(state[name]).astype(tensor.dtype) for name, tensor in own.items()}
         for name, tensor in own.items():
-            tensor.assign(np.asarray(state[name]).astype(tensor.dtype))
+            tensor.assign(arrays[name])
 
     # ------------------------------------------------ for people
 
@@ -159,25 +167,26 @@ class Module:
         shapes: dict[int, str] = {}
         if input_shape is not None:
             # On a copy, so that neither mode nor statistics nor random numbers of this module are touched.
-            dtype = next((p.dtype for p in self.parameters()), np.dtype(np.float32))
-            token = _trace.set(trace := [])
+            like = next(iter(self.parameters()), Tensor(0.0))
+            trace: Trace = []
+            token = _trace.set(trace)
             try:
                 with no_grad():
                     twin = copy.deepcopy(self).eval()
-                    twin(Tensor(np.zeros((1, *input_shape), dtype)))
+                    twin(wrap(backend.to_device(np.zeros((1, *input_shape), like.dtype), like.device)))
             finally:
                 _trace.reset(token)
             by_twin = {id(module): str(("N", *shape[1:])).replace("'", "") for module, shape in trace}
             pairs = zip(self.modules(), twin.modules(), strict=True)
-            shapes = {id(own): by_twin.get(id(other), "") for own, other in pairs}
-        leaves = [m for m in self.modules() if not any(m.children())]
-        rows = [(m.describe(), shapes.get(id(m), ""), sum(p.size for p in m.parameters())) for m in leaves]
+            shapes = {id(ours): by_twin.get(id(other), "") for ours, other in pairs}
+        own = [(m, [p.size for _, p in m._members() if isinstance(p, Parameter)]) for m in self.modules()]
+        rows = [(m.describe(), shapes.get(id(m), ""), sum(sizes)) for m, sizes in own if sizes or not any(m.children())]
         wide = max(len(row[0]) for row in rows) + 2
         middle = max(len(row[1]) for row in rows) + 2
         lines = [f"{name:<{wide}}{shape:<{middle}}{count:>10,}" for name, shape, count in rows]
         total = sum(p.size for p in self.parameters())
         rule = "─" * (wide + middle + 10)
-        header = f"{'layer':<{wide}}{'output' if input_shape else '':<{middle}}{'parameters':>10}"
+        header = f"{'layer':<{wide}}{'output' if shapes else '':<{middle}}{'parameters':>10}"
         return "\n".join([header, rule, *lines, rule, f"{'total':<{wide + middle}}{total:>10,}"])
 
     def __repr__(self) -> str:
@@ -196,7 +205,9 @@ class Sequential(Module):
                 x = layer(x)
             except ShapeError as error:
                 before = f"the output of layer {i - 1}, {self.layers[i - 1].describe()}" if i else "the network's input"
-                raise ShapeError(f"layer {i}, {layer.describe()}, is given {before}, of shape {x.shape}: {error}") from error
+                raise ShapeError(
+                    f"layer {i}, {layer.describe()}, is given {before}, of shape {x.shape}: {error}"
+                ) from error
         return x
 
     def describe(self) -> str:

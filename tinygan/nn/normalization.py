@@ -21,8 +21,8 @@ class BatchNorm(Module):
     """
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.9):
-        (self.features,) = check_sizes("BatchNorm", features=features)
-        self.eps, self.momentum = eps, momentum
+        check_sizes("BatchNorm", features=features)
+        self.features, self.eps, self.momentum = features, eps, momentum
         self.gamma = Parameter(np.ones(features, np.float32))
         self.beta = Parameter(np.zeros(features, np.float32))
         self.running_mean = Buffer(np.zeros(features, np.float32))

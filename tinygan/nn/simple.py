@@ -84,8 +84,8 @@ class Reshape(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if math.prod(x.shape[1:]) != math.prod(self.shape):
-            raise ShapeError(f"{self.describe()}: {math.prod(x.shape[1:])} numbers an example don't fit, x is {x.shape}")
+            raise ShapeError(f"{self.describe()}: x {x.shape} has {math.prod(x.shape[1:])} numbers an example")
         return ops.reshape(x, (x.shape[0], *self.shape))
 
     def describe(self) -> str:
-        return f"Reshape{self.shape}"
+        return f"Reshape({', '.join(map(str, self.shape))})"

@@ -9,7 +9,7 @@ from .. import ops
 from ..autograd import Tensor, no_grad
 from ..backend import generator_or_default
 from ..errors import SettingError, ShapeError
-from ..ops.convolution import PaddingSetting, per_axis
+from ..ops.convolution import PaddingSetting, padding_pairs, per_axis
 from .init import Initialiser, glorot, normal
 from .module import Buffer, Module, Parameter, _frozen
 
@@ -40,7 +40,8 @@ class Weighted(Module):
         rng = generator_or_default(rng)
         inputs, outputs = features
         kernel_size = math.prod(shape) // (inputs * outputs)
-        self.weight = Parameter(initialiser(rng, shape, inputs * kernel_size, outputs * kernel_size))
+        weight = initialiser(rng, shape, inputs * kernel_size, outputs * kernel_size)
+        self.weight = Parameter(np.asarray(weight, np.float32))
         if bias:
             self.bias = Parameter(np.zeros(outputs, np.float32))
         if spectral_norm:
@@ -54,8 +55,11 @@ class Weighted(Module):
             return self.weight
         if self.training and not _frozen.get():
             self._iterate()
-        # A copy, since the next power iteration changes u while the graph still needs this one.
-        return self.weight / _length(ops.matmul(self._matrix(), Tensor(self.u)))
+        # A copy, since the next power iteration changes u while the graph still needs this one; and of length 1
+        # again, since in an averaged network u is a mean of such vectors.
+        with no_grad():
+            u = self.u / _length(self.u)
+        return self.weight / _length(ops.matmul(self._matrix(), u))
 
     def _matrix(self) -> Tensor:
         w: Tensor = self.weight
@@ -90,7 +94,8 @@ class Dense(Weighted):
         rng: np.random.Generator | None = None,
     ):
         features = (in_features, out_features)
-        self.in_features, self.out_features = check_sizes("Dense", in_features=in_features, out_features=out_features)
+        check_sizes("Dense", in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = features
         super().__init__(features, features, bias, spectral_norm, init, rng)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,12 +127,14 @@ class Conv(Weighted):
         init: Initialiser = DCGAN,
         rng: np.random.Generator | None = None,
     ):
-        self.channels = check_sizes(type(self).__name__, in_channels=in_channels, out_channels=out_channels)
+        layer = type(self).__name__
+        check_sizes(layer, in_channels=in_channels, out_channels=out_channels)
+        self.channels = (in_channels, out_channels)
         if rank not in (1, 2):
-            raise SettingError(f"rank={rank}: 2 for images (N, H, W, C), 1 for signals (N, L, C)")
-        self.kernel = per_axis("kernel", kernel, rank, 1)
-        self.stride = per_axis("stride", stride, rank, 1)
-        self.padding = padding
+            raise SettingError(f"{layer}: rank={rank}; 2 for images (N, H, W, C), 1 for signals (N, L, C)")
+        self.kernel = per_axis(f"{layer}: kernel", kernel, rank, 1)
+        self.stride = per_axis(f"{layer}: stride", stride, rank, 1)
+        self.padding: PaddingSetting = padding if padding == "same" else padding_pairs(padding, rank)
         last = self.channels if self.out_axis == -1 else self.channels[::-1]
         super().__init__((*self.kernel, *last), self.channels, bias, spectral_norm, init, rng)
 
@@ -136,7 +143,8 @@ class Conv(Weighted):
 
     def describe(self) -> str:
         steps = f", stride {'×'.join(map(str, self.stride))}" if set(self.stride) != {1} else ""
-        return f"{type(self).__name__}({self.channels[0]} → {self.channels[1]}, {'×'.join(map(str, self.kernel))}{steps})"
+        kernel = "×".join(map(str, self.kernel))
+        return f"{type(self).__name__}({self.channels[0]} → {self.channels[1]}, {kernel}{steps})"
 
 
 class ConvTranspose(Conv):
@@ -169,12 +177,11 @@ class ConvTranspose(Conv):
         return self.add_bias(ops.conv_transpose(x, w, self.stride, self.padding, self.output_padding))
 
 
-def check_sizes(layer: str, **sizes: int) -> tuple[int, ...]:
-    """The sizes, once they are whole numbers ≥ 1; else SettingError."""
+def check_sizes(layer: str, **sizes: int) -> None:
+    """Raise SettingError where a size is no whole number ≥ 1."""
     for name, size in sizes.items():
         if not isinstance(size, int) or size < 1:
             raise SettingError(f"{layer}: {name}={size!r}; a whole number of at least 1 is expected")
-    return tuple(sizes.values())
 
 
 def _length(x: Tensor) -> Tensor:

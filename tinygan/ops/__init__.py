@@ -49,7 +49,7 @@ from .arithmetic import abs_ as abs
 from .convolution import Conv, ConvFilterGradient, ConvInputGradient, conv, conv_transpose
 from .normalization import BatchNorm, batch_norm
 from .products import Matmul, matmul
-from .reductions import LogSumExp, Max, Sum, log_softmax, logsumexp, max, mean, min, softmax, sum
+from .reductions import LogSumExp, Max, Min, Sum, log_softmax, logsumexp, max, mean, min, softmax, sum
 from .shapes import (
     BroadcastTo,
     Concatenate,
@@ -76,7 +76,7 @@ OPERATORS.update(
 __all__ = [
     "Abs", "Add", "BatchNorm", "BroadcastTo", "Concatenate", "Conv", "ConvFilterGradient", "ConvInputGradient",
     "Div", "Exp", "GetItem", "LeakyReLU", "LeakyReLUGradient", "Log", "LogSumExp", "Matmul", "Max", "Maximum",
-    "Minimum", "Mul", "Neg", "Pad", "Power", "Reshape", "Scatter", "Sigmoid", "Softplus", "Sqrt", "Sub", "Sum",
+    "Min", "Minimum", "Mul", "Neg", "Pad", "Power", "Reshape", "Scatter", "Sigmoid", "Softplus", "Sqrt", "Sub", "Sum",
     "Tanh", "Transpose", "Where",
     "abs", "add", "batch_norm", "broadcast_to", "clip", "concatenate", "conv", "conv_transpose", "div", "dropout",
     "exp", "getitem", "leaky_relu", "log", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min",

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Op, Operand, Tensor, raw
-from ..backend import Array, array_library, device_of, generator_or_default, to_device
+from ..backend import Array, device_of, generator_or_default, to_device
 from ..errors import DTypeError, SettingError
 from ..kernels import kernels_for
 
@@ -14,7 +14,7 @@ class Tanh(Op):
     """y = tanh x.   ∂L/∂x = ∂L/∂y · (1 − y²).   Shapes: any; y like x."""
 
     def forward(self, x: Array) -> Array:
-        return kernels_for(x).tanh(x)
+        return kernels_for(x).tanh(_as_float(x))
 
     def backward(self, grad: Tensor) -> Any:
         y = self.output
@@ -25,7 +25,7 @@ class Sigmoid(Op):
     """y = σ(x) = 1 / (1 + e⁻ˣ).   ∂L/∂x = ∂L/∂y · y (1 − y), where 1 − y is σ(−x).   Shapes: any; y like x."""
 
     def forward(self, x: Array) -> Array:
-        return kernels_for(x).sigmoid(x)
+        return kernels_for(x).sigmoid(_as_float(x))
 
     def backward(self, grad: Tensor) -> Any:
         # 1 − y would round to 0 for x above 17 in float32; σ(−x) keeps its relative precision
@@ -36,7 +36,7 @@ class Softplus(Op):
     """y = log(1 + eˣ), without overflow.   ∂L/∂x = ∂L/∂y · σ(x).   Shapes: any; y like x."""
 
     def forward(self, x: Array) -> Array:
-        return kernels_for(x).softplus(x)
+        return kernels_for(x).softplus(_as_float(x))
 
     def backward(self, grad: Tensor) -> Any:
         return grad * sigmoid(self.inputs[0])
@@ -51,7 +51,7 @@ class LeakyReLU(Op):
     def forward(self, x: Array) -> Array:
         if x.dtype.kind == "c":
             raise DTypeError("LeakyReLU is not analytic: it has no complex step; gradcheck it with complex_step=False")
-        return kernels_for(x).leaky_relu(x, self.slope)
+        return kernels_for(x).leaky_relu(_as_float(x), self.slope)
 
     def backward(self, grad: Tensor) -> Any:
         return LeakyReLUGradient(self.slope)(grad, self.inputs[0])
@@ -102,6 +102,12 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator | None = None) -> T
     """
     if not 0 <= rate < 1:
         raise SettingError(f"dropout: rate {rate}; a number from 0 up to, but not including, 1 is expected")
+    dtype = x.dtype if x.dtype.kind in "fc" else np.dtype(np.float32)
     kept = generator_or_default(rng).random(x.shape, np.float32) >= rate
-    mask = kept.astype(x.dtype) * x.dtype.type(1 / (1 - rate))
+    mask = kept.astype(dtype) * dtype.type(1 / (1 - rate))
     return x * to_device(mask, device_of(raw(x)))
+
+
+def _as_float(x: Array) -> Array:
+    """Integers and bool as float32; their kernels write results beside them, in their own dtype."""
+    return x.astype(np.float32) if x.dtype.kind in "biu" else x

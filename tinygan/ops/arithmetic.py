@@ -160,7 +160,8 @@ class Where(Op):
 
 def share_of_larger(a: Tensor, b: Tensor) -> Tensor:
     """1 where a > b, ½ where they tie, else 0, in their dtype: a constant almost everywhere."""
-    return wrap((0.5 * (raw(a) > raw(b)) + 0.5 * (raw(a) >= raw(b))).astype(a.dtype))
+    xp = array_library(raw(a), raw(b))
+    return wrap((0.5 * xp.greater(raw(a), raw(b)) + 0.5 * xp.greater_equal(raw(a), raw(b))).astype(a.dtype))
 
 
 def _refuse_complex(op: Op, x: Array) -> None:
@@ -195,9 +196,10 @@ def neg(x: Operand) -> Tensor:
 
 def power(x: Operand, exponent: float) -> Tensor:
     """x to the power of a number. See Power. Raises DTypeError for an exponent that is a Tensor."""
-    if not isinstance(exponent, int | float) and getattr(exponent, "shape", None) != ():
+    if isinstance(exponent, Tensor) or getattr(exponent, "shape", ()) != ():
         raise DTypeError("power: the exponent is a number; for a Tensor p write exp(p * log(x))")
-    return Power(float(exponent))(x) if float(exponent) != int(exponent) else Power(int(exponent))(x)
+    exponent = float(exponent)
+    return Power(int(exponent) if exponent.is_integer() else exponent)(x)
 
 
 def exp(x: Operand) -> Tensor:

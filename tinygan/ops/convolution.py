@@ -11,11 +11,13 @@ Axes: x (N, H, W, C), w (KH, KW, C, O), y and g (N, OH, OW, O). Signals (N, L, C
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ..autograd import Op, Operand, Tensor, raw
+import numpy as np
+
+from ..autograd import Op, Operand, Tensor
 from ..backend import Array
 from ..errors import SettingError, ShapeError
 from ..kernels import kernels_for
-from ..kernels.geometry import Padding, Pair, conv_output_size, conv_transpose_output_size
+from ..kernels.geometry import Padding, Pair, conv_transpose_output_size
 from .shapes import reshape
 
 PaddingSetting = int | Literal["same"] | Sequence[int | tuple[int, int]]
@@ -132,22 +134,22 @@ def conv_transpose(
 
 def per_axis(name: str, value: int | Sequence[int], rank: int, least: int) -> tuple[int, ...]:
     """A setting as one whole number for each spatial axis. Raises SettingError where it is none."""
-    values = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(values) != rank or any(not isinstance(v, int) or v < least for v in values):
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * rank
+    if len(values) != rank or any(not isinstance(v, int | np.integer) or v < least for v in values):
         raise SettingError(f"{name}={value!r}: a whole number ≥ {least}, or {rank} of them (one for each axis)")
-    return values
+    return tuple(map(int, values))
 
 
 def padding_pairs(padding: PaddingSetting, rank: int) -> tuple[Pair, ...]:
     """A padding as (before, after) for each spatial axis. Raises SettingError where it is none."""
-    entries = (padding,) * rank if isinstance(padding, int) else padding
-    pairs = tuple((p, p) if isinstance(p, int) else tuple(p) for p in entries)
-    valid = len(pairs) == rank and all(len(p) == 2 and all(isinstance(n, int) and n >= 0 for n in p) for p in pairs)
-    if not valid or isinstance(padding, str):
+    entries = padding if isinstance(padding, Sequence) else (padding,) * rank
+    pairs = tuple(tuple(p) if isinstance(p, Sequence) else (p, p) for p in entries)
+    whole = all(isinstance(n, int | np.integer) and n >= 0 for p in pairs for n in p)
+    if isinstance(padding, str) or not whole or len(pairs) != rank or any(len(p) != 2 for p in pairs):
         raise SettingError(
             f'padding={padding!r}: "same", a whole number ≥ 0, or for each of {rank} axes one number or (before, after)'
         )
-    return pairs
+    return tuple((int(a), int(b)) for a, b in pairs)
 
 
 def _checked(name: str, x: Operand, w: Operand, channel_axis: int) -> tuple[Tensor, Tensor, int]:

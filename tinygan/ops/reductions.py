@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd import Axes, Op, Operand, Tensor, raw, wrap
 from ..backend import Array, array_library
 from ..errors import DTypeError, ShapeError
@@ -25,41 +27,50 @@ class Sum(Op):
 
 
 class Max(Op):
-    """y = max x over `axes`.   The gradient goes to the largest; where several tie, in equal shares.   Shapes: as Sum."""
+    """y = max x over `axes`.   ∂L/∂x goes to the largest; where several tie, in equal shares.   Shapes: as Sum."""
 
     def __init__(self, axes: tuple[int, ...], keepdims: bool):
         self.axes, self.keepdims = axes, keepdims
 
     def forward(self, x: Array) -> Array:
         if x.dtype.kind == "c":
-            raise DTypeError("Max is not analytic: it has no complex step; gradcheck it with complex_step=False")
+            raise DTypeError(f"{self.name} is not analytic: it has no complex step; gradcheck it with complex_step=False")
+        return self.pick(x)
+
+    def pick(self, x: Array) -> Array:
         return x.max(axis=self.axes, keepdims=self.keepdims)
 
     def backward(self, grad: Tensor) -> Any:
         x = self.inputs[0]
         kept = _kept_shape(x.shape, self.axes)
-        is_largest = raw(x) == raw(self.output).reshape(kept)
-        share = is_largest / is_largest.sum(axis=self.axes, keepdims=True)
+        is_picked = raw(x) == raw(self.output).reshape(kept)
+        share = is_picked / is_picked.sum(axis=self.axes, keepdims=True)
         return broadcast_to(reshape(grad, kept), x.shape) * wrap(share.astype(x.dtype))
 
 
+class Min(Max):
+    """y = min x over `axes`.   ∂L/∂x goes to the smallest; where several tie, in equal shares.   Shapes: as Sum."""
+
+    def pick(self, x: Array) -> Array:
+        return x.min(axis=self.axes, keepdims=self.keepdims)
+
+
 class LogSumExp(Op):
-    """y = log Σ eˣ over `axes`, without overflow.   ∂L/∂x = ∂L/∂y · eˣ⁻ʸ.   Shapes: as Sum."""
+    """y = log Σ eˣ over `axes`, without overflow.   ∂L/∂x = ∂L/∂y · softmax(x) = ∂L/∂y · eˣ⁻ʸ.   Shapes: as Sum."""
 
     def __init__(self, axes: tuple[int, ...], keepdims: bool):
         self.axes, self.keepdims = axes, keepdims
 
     def forward(self, x: Array) -> Array:
-        xp = array_library(x)
-        largest = x.real.max(axis=self.axes, keepdims=True)
-        shift = xp.where(xp.isfinite(largest), largest, 0)
+        xp, shift = array_library(x), _largest(x, self.axes)
         y = xp.log(xp.exp(x - shift).sum(axis=self.axes, keepdims=True)) + shift
         return y if self.keepdims else y.reshape(_reduced_shape(x.shape, self.axes))
 
     def backward(self, grad: Tensor) -> Any:
         x = self.inputs[0]
         kept = _kept_shape(x.shape, self.axes)
-        return reshape(grad, kept) * exp(x - reshape(self.output, kept))
+        # Not exp(x − y): in float32 a y of 10⁴ is rounded by as much as 0.0005.
+        return reshape(grad, kept) * exp(log_softmax(x, self.axes))
 
 
 def sum(x: Operand, axis: Axes = None, keepdims: bool = False) -> Tensor:
@@ -85,8 +96,8 @@ def max(x: Operand, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 
 def min(x: Operand, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The smallest over `axis`: −max(−x). See Max."""
-    return -max(-_tensor(x), axis, keepdims)
+    """The smallest over `axis`. See Min."""
+    return Min(normalise_axes("min", x, axis), keepdims)(x)
 
 
 def logsumexp(x: Operand, axis: Axes = None, keepdims: bool = False) -> Tensor:
@@ -94,12 +105,14 @@ def logsumexp(x: Operand, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return LogSumExp(normalise_axes("logsumexp", x, axis), keepdims)(x)
 
 
-def log_softmax(x: Operand, axis: int = -1) -> Tensor:
+def log_softmax(x: Operand, axis: Axes = -1) -> Tensor:
     """log softmax(x) = x − log Σ eˣ over `axis`, exact where softmax itself would round to 0.   Shapes: like x."""
-    return _tensor(x) - logsumexp(x, axis, keepdims=True)
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    shifted = x - wrap(_largest(raw(x), normalise_axes("log_softmax", x, axis)))  # a constant, which changes nothing
+    return shifted - logsumexp(shifted, axis, keepdims=True)
 
 
-def softmax(x: Operand, axis: int = -1) -> Tensor:
+def softmax(x: Operand, axis: Axes = -1) -> Tensor:
     """eˣ / Σ eˣ over `axis`: positive, summing to 1.   Shapes: like x."""
     return exp(log_softmax(x, axis))
 
@@ -107,14 +120,17 @@ def softmax(x: Operand, axis: int = -1) -> Tensor:
 def normalise_axes(name: str, x: Operand, axis: Axes) -> tuple[int, ...]:
     """`axis` as a sorted tuple of axes counted from 0."""
     ndim = raw(x).ndim
-    axes = tuple(range(ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = tuple(range(ndim)) if axis is None else (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
     if any(not -ndim <= i < ndim for i in axes) or len({i % ndim for i in axes}) < len(axes):
         raise ShapeError(f"{name}: axis {axis} of shape {raw(x).shape}; axes are {-ndim} to {ndim - 1}, each once")
-    return tuple(sorted(i % ndim for i in axes))
+    return tuple(sorted(int(i) % ndim for i in axes))
 
 
-def _tensor(x: Operand) -> Tensor:
-    return x if isinstance(x, Tensor) else Tensor(x)
+def _largest(x: Array, axes: tuple[int, ...]) -> Array:
+    """max x over `axes`, kept as 1; 0 where it is infinite."""
+    xp = array_library(x)
+    largest = x.real.max(axis=axes, keepdims=True)
+    return xp.where(xp.isfinite(largest), largest, largest.dtype.type(0))
 
 
 def _kept_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:

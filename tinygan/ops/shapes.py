@@ -4,8 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..autograd import Op, Operand, Tensor, is_array, raw
-from ..backend import Array, array_library
+from ..backend import Array, array_library, to_device
 from ..errors import ShapeError
 
 Shape = tuple[int, ...]
@@ -13,6 +15,8 @@ Shape = tuple[int, ...]
 
 class Reshape(Op):
     """y = x in another shape.   ∂L/∂x = ∂L/∂y in x's shape.   Shapes: of equal size."""
+
+    view = True
 
     def __init__(self, shape: Shape):
         self.shape = shape
@@ -27,6 +31,8 @@ class Reshape(Op):
 class Transpose(Op):
     """y = x with axis axes[i] at place i.   ∂L/∂x = ∂L/∂y with the axes put back.   Shapes: permuted."""
 
+    view = True
+
     def __init__(self, axes: tuple[int, ...]):
         self.axes = axes
 
@@ -39,6 +45,8 @@ class Transpose(Op):
 
 class BroadcastTo(Op):
     """y = x repeated along its axes of size 1, and along new ones in front.   ∂L/∂x = Σ ∂L/∂y over those axes."""
+
+    view = True
 
     def __init__(self, shape: Shape):
         self.shape = shape
@@ -86,6 +94,8 @@ class Pad(Op):
 class GetItem(Op):
     """y = x[index], as in NumPy.   ∂L/∂x = ∂L/∂y added up at those places of zeros (see Scatter)."""
 
+    view = True
+
     def __init__(self, index: Any):
         self.index = index
 
@@ -117,10 +127,10 @@ class Scatter(Op):
 
 def reshape(x: Operand, shape: int | Sequence[int]) -> Tensor:
     """x in another shape of equal size; one −1 stands for what is left. Raises ShapeError where it doesn't fit."""
-    wanted = (shape,) if isinstance(shape, int) else tuple(shape)
+    wanted = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
     size, known = raw(x).size, math.prod(n for n in wanted if n != -1)
     fits = size == known if -1 not in wanted else wanted.count(-1) == 1 and known > 0 and size % known == 0
-    if not fits:
+    if not fits or any(n < -1 for n in wanted):
         raise ShapeError(f"reshape: shape {raw(x).shape} has {size} elements, which don't fit into {wanted}")
     return Reshape(tuple(size // known if n == -1 else int(n) for n in wanted))(x)
 
@@ -187,7 +197,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 def take(x: Operand, indices: Any, axis: int = 0) -> Tensor:
     """The slices of x along `axis` that `indices` names, in that order; a name may occur more than once.
 
-    Shapes: the axis is replaced by those of `indices`. Raises ShapeError for an index that x lacks.
+    Shapes: the axis is replaced by those of `indices`. Raises ShapeError for an axis that x lacks, IndexError for
+    an index that it lacks.
     """
     x = x if isinstance(x, Tensor) else Tensor(x)
     if not -x.ndim <= axis < x.ndim:
@@ -196,6 +207,9 @@ def take(x: Operand, indices: Any, axis: int = 0) -> Tensor:
 
 
 def _raw_index(x: Tensor, part: Any) -> Any:
-    if isinstance(part, Tensor):
-        return part._array
-    return array_library(x._array).asarray(part) if isinstance(part, list) else part
+    """Arrays, lists and Tensors as a copy of their own beside x, which nobody changes before the backward pass."""
+    if part is None or part is ... or isinstance(part, slice | int | np.integer):
+        return part
+    if not is_array(part):
+        part = raw(part) if isinstance(part, Tensor) else np.array(part, None if len(part) else int)
+    return to_device(part, x.device).copy()

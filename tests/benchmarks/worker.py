@@ -1,0 +1,75 @@
+"""One side of a comparison, in a process of its own: it does what it is asked, line by line, and rests in between.
+
+Started by against_torch.py as  worker.py SIDE SETTINGS  with settings, requests and answers in JSON. The first
+answer comes unasked: the side's first losses and parameters.
+"""
+
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+SETTLE = 0.03  # seconds that a side is given after its turn, for threads that spin a while before they sleep
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+
+    def answer(content: dict[str, Any]) -> None:
+        answers.write(json.dumps(content) + "\n")
+        answers.flush()
+
+    # The side's module imports its libraries, and no other: NumPy and tinygan, or NumPy and PyTorch.
+    module = importlib.import_module(f"{sys.argv[1]}_side")
+    imported = peak_mib()
+    side = module.Side(json.loads(sys.argv[2]))
+    answer({**side.first_look(), **side.facts(), "imported_mib": imported})
+    rested_since = time.perf_counter(), time.process_time()
+    for line in sys.stdin:
+        request = json.loads(line)
+        rest = {"rest": time.perf_counter() - rested_since[0], "rest_cpu": time.process_time() - rested_since[1]}
+        if request["do"] == "steps":
+            result = run(side, request["warm"], request["count"]) | rest
+            time.sleep(SETTLE)
+        elif request["do"] == "profile":
+            result = side.profile(request["count"])
+        else:
+            result = {**side.facts(), "peak_mib": peak_mib()}
+        rested_since = time.perf_counter(), time.process_time()
+        answer(result)
+
+
+def run(side: Any, warm: int, count: int) -> dict[str, Any]:
+    """Time `count` steps, one by one, after `warm` untimed ones."""
+    for _ in range(warm):
+        side.step()
+    milliseconds, d_losses, g_losses = [], [], []
+    start, cpu = time.perf_counter(), time.process_time()
+    for _ in range(count):
+        before = time.perf_counter()
+        d_loss, g_loss = side.step()
+        milliseconds.append(1e3 * (time.perf_counter() - before))
+        d_losses.append(d_loss.item())
+        g_losses.append(g_loss.item())
+    work = {"work": time.perf_counter() - start, "work_cpu": time.process_time() - cpu}
+    return {"milliseconds": milliseconds, "d_losses": d_losses, "g_losses": g_losses, **work}
+
+
+def peak_mib() -> float:
+    """The most memory this process has held so far."""
+    # Linux hands the parent's ru_maxrss on to a child; VmHWM is the process's own.
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    except (OSError, IndexError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""The commands, as a user types them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tinygan as tg
+from tinygan import cli
+
+
+@pytest.fixture
+def npy(tmp_path):
+    """A small data set, so that nothing has to be drawn or fetched."""
+    path = tmp_path / "data.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (80, 8, 8, 1), np.uint8))
+    return str(path)
+
+
+@pytest.fixture
+def run(npy, tmp_path, capsys):
+    """A finished run of a few steps."""
+    out = str(tmp_path / "run")
+    assert cli.main(["train", "--model", "small", "--data", npy, "--steps", "4", "--out", out]) == 0
+    capsys.readouterr()
+    return out
+
+
+def fails(capsys, *arguments):
+    """The message of a command that fails as it should: exit status 2 and one line on stderr."""
+    assert cli.main([str(a) for a in arguments]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"tinygan {arguments[0]}: ") and "Traceback" not in message
+    return message
+
+
+def test_train_says_what_it_does(npy, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert (
+        cli.main(["train", "--data", npy, "--steps", "3", "--objective", "hinge", "--lr", "0.01", "--out", str(out)])
+        == 0
+    )
+    said = capsys.readouterr().out
+    assert said.startswith("Training images: ") and "80 images" in said
+    assert "Hinge objective" in said and "lr=0.01" in said and f"Writing to {out}" in said
+    assert "samples.png" in said and f"tinygan sample {out}" in said
+    config = json.loads((out / "config.json").read_text())
+    assert (config["model"], config["objective"], config["steps"]) == ("small", "Hinge", 3)
+
+
+def test_fast_mode_is_short_but_gives_way_to_a_wish(npy, tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYGAN_FAST", "1")
+    assert cli.main(["train", "--model", "mlp", "--data", npy, "--out", str(tmp_path / "a")]) == 0
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["steps"] == cli.FAST_STEPS
+    assert cli.main(["train", "--model", "mlp", "--data", npy, "--epochs", "2", "--out", str(tmp_path / "b")]) == 0
+    assert json.loads((tmp_path / "b" / "config.json").read_text())["steps"] == 2
+
+
+def test_default_data_is_the_digits_where_mnist_is_not_to_be_had(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TINYGAN_DATA", str(tmp_path))
+    monkeypatch.setenv("TINYGAN_OFFLINE", "1")
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "--model", "mlp", "--steps", "1"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert "digits drawn by code" in first and "MNIST is not to be had" in first
+    assert (tmp_path / "runs" / "mlp-digits-1" / "samples.png").exists()
+
+
+def test_train_errors(npy, tmp_path, capsys):
+    message = fails(capsys, "train", "--model", "smal")
+    assert "Did you mean 'small'?" in message
+    assert "exists already" in fails(capsys, "train", "--data", npy, "--out", tmp_path)
+    assert "batch of 81" in fails(capsys, "train", "--data", npy, "--batch", 81, "--out", tmp_path / "run")
+    assert "Did you mean 'mnist'" in fails(capsys, "train", "--data", "mnits", "--out", tmp_path / "run")
+    np.save(tmp_path / "odd.npy", np.zeros((70, 7, 7, 1), np.uint8))
+    assert "multiples of 4" in fails(capsys, "train", "--data", tmp_path / "odd.npy", "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(tg.backend.gpu_problem() is None, reason="a GPU is usable here")
+def test_gpu_that_is_not_there(npy, tmp_path, capsys):
+    assert "no GPU" in fails(capsys, "train", "--data", npy, "--device", "gpu", "--out", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--steps", "0"], ["--lr", "-1"], ["--lr", "x"], ["--seed", "-1"], ["--steps", "1", "--epochs", "1"]]
+)
+def test_numbers_out_of_range(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", *arguments])
+    assert stop.value.code == 2
+    assert re.search(r"expected|not allowed with", capsys.readouterr().err)
+
+
+def test_help_names_every_command_and_option(capsys):
+    for arguments, expected in (
+        (["--help"], ("train", "sample", "doctor", "Start with: tinygan train")),
+        (["train", "--help"], ("--model", "small, dcgan, mlp", "--data", "--minutes", "--device", "TINYGAN_DATA")),
+        (["sample", "--help"], ("--walk", ".npy", "Examples")),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        said = " ".join(capsys.readouterr().out.split())
+        assert stop.value.code == 0
+        for part in expected:
+            assert part in said
+
+
+def test_sample_grid_array_folder_and_walk(run, tmp_path, capsys):
+    assert cli.main(["sample", run, "--n", "9", "--seed", "2", "--out", str(tmp_path / "x.npy")]) == 0
+    array = np.load(tmp_path / "x.npy", allow_pickle=False)
+    assert (array.shape, array.dtype) == ((9, 8, 8, 1), np.float32) and np.abs(array).max() <= 1
+    assert cli.main(["sample", run, "--n", "3", "--seed", "2", "--out", str(tmp_path / "single")]) == 0
+    files = sorted((tmp_path / "single").iterdir())
+    assert [f.name for f in files] == ["00000.png", "00001.png", "00002.png"]
+    for file, image in zip(files, array, strict=False):
+        with Image.open(file) as picture:
+            assert np.array_equal(np.asarray(picture), tg.plotting.to_uint8(image[..., 0]))
+    assert cli.main(["sample", run]) == 0
+    assert os.path.exists(os.path.join(run, "sample-0.png")) and "64 images" in capsys.readouterr().out
+    assert cli.main(["sample", run, "--walk", "5", "--n", "2", "--out", str(tmp_path / "walk.npy")]) == 0
+    assert np.load(tmp_path / "walk.npy").shape == (10, 8, 8, 1)
+
+
+def test_sample_errors(run, tmp_path, capsys):
+    assert "config.json" in fails(capsys, "sample", tmp_path / "nowhere")
+    assert ".png" in fails(capsys, "sample", run, "--out", tmp_path / "x.bmp")
+    assert "choose a new one" in fails(capsys, "sample", run, "--out", tmp_path)
+    assert "at least 2" in fails(capsys, "sample", run, "--walk", 1)
+    with open(os.path.join(run, "model.npz"), "r+b") as file:
+        file.truncate(1000)
+    assert "model.npz" in fails(capsys, "sample", run, "--out", tmp_path / "x.png")
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_walks_go_from_draw_to_draw_at_the_same_length():
+    ends = tg.sampling.draw_latents(6, 50, seed=1).reshape(3, 2, 50)
+    walk = tg.sampling.walk_latents(3, 7, 50, seed=1).reshape(3, 7, 50)
+    np.testing.assert_allclose(walk[:, [0, -1]], ends, atol=1e-5)
+    lengths = np.linalg.norm(walk, axis=-1)
+    assert (lengths.min(axis=1) > 0.95 * np.linalg.norm(ends, axis=-1).min(axis=1)).all()
+
+
+def test_doctor(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TINYGAN_DATA", str(tmp_path))
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache")
+    assert cli.main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    for part in ("tinygan", tg.__version__, "numpy", "BLAS", "threads", "GPU", "mnist", "→ "):
+        assert part in said
+    assert "not here yet" in said and "TINYGAN_OFFLINE" not in os.environ
+
+
+def test_doctor_sees_a_blas_below_the_cpu(monkeypatch):
+    monkeypatch.setattr(tg.doctor, "_cpu_flags", lambda: {"avx2", "avx512f"})
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    assert "OPENBLAS_CORETYPE=SkylakeX" in tg.doctor._kernel_hint("openblas", "Haswell")
+    assert tg.doctor._kernel_hint("openblas", "SkylakeX") == "" == tg.doctor._kernel_hint("mkl", "unknown")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert "OPENBLAS_CORETYPE=Haswell holds" in tg.doctor._kernel_hint("openblas", "Haswell")
+    monkeypatch.setattr(tg.doctor, "_cpu_flags", lambda: {"avx2"})
+    assert tg.doctor._kernel_hint("openblas", "Haswell") == ""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGINT") or sys.platform == "win32", reason="needs POSIX signals")
+def test_ctrl_c_saves_and_says_so(npy, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "tinygan", "train", "--model", "mlp", "--data", npy, "--minutes", "5"]
+    process = subprocess.Popen([*command, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (out / "log.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in errors and "stopped" in errors
+    assert "steps done" in said and (out / "model.npz").exists() and (out / "losses.png").exists()

@@ -1,0 +1,200 @@
+"""The training loop and the run folder."""
+
+import errno
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tinygan as tg
+from tinygan import nn, runs
+from tinygan.errors import DataError, FileError, NonFiniteError, SettingError, ShapeError
+
+
+def tiny_gan(seed=0, lr=1e-3, shape=(4, 4, 1), objective="non-saturating"):
+    rng = np.random.default_rng(seed)
+    size = math.prod(shape)
+    g = nn.Sequential(nn.Dense(3, size, rng=rng), nn.Tanh(), nn.Reshape(*shape))
+    d = nn.Sequential(nn.Flatten(), nn.Dense(size, 1, rng=rng))
+    optimizers = tg.optim.Adam(g.parameters(), lr), tg.optim.Adam(d.parameters(), lr)
+    return tg.GAN(g, d, objective, *optimizers, latent_size=3, seed=seed)
+
+
+def images(n=40, shape=(4, 4, 1)):
+    return np.random.default_rng(1).uniform(-1, 1, (n, *shape)).astype(np.float32)
+
+
+def trainer(out=None, gan=None, data=None, **settings):
+    settings = {"batch_size": 8, "sample_every": 4, "log_every": 2, "progress": False, **settings}
+    return tg.Trainer(gan or tiny_gan(), images() if data is None else data, out, **settings)
+
+
+def test_run_folder_holds_everything(tmp_path):
+    out = tmp_path / "run"
+    trainer(out, tiny_gan(lr=0.1), config={"model": "tiny"}).fit(steps=10)
+    names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    grids = {f"samples/step-{step:06}.png" for step in (0, 4, 8, 10)}
+    assert names == grids | {"config.json", "log.jsonl", "samples.png", "training.gif", "losses.png", "model.npz"}
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [2, 4, 6, 8, 10]
+    for line in log:  # with non-saturating, D minimises −V(D, G)
+        assert math.isclose(line["value"], -line["d_loss"], rel_tol=1e-5)
+    with Image.open(out / "training.gif") as film:
+        assert film.n_frames == 4
+    config = json.loads((out / "config.json").read_text())
+    assert (config["seed"], config["steps"], config["batch_size"], config["model"]) == (0, 10, 8, "tiny")
+    assert config["g_optimizer"] == "Adam(lr=0.1, betas=(0.9, 0.999), eps=1e-08)"
+    assert config["versions"]["tinygan"] == tg.__version__
+    assert len(config["data"]["sha256"]) == 64
+
+
+def test_value_is_logged_only_where_it_has_a_meaning():
+    for objective, expected in (("minimax", True), ("non-saturating", True), ("hinge", False), ("wasserstein", False)):
+        run = trainer(gan=tiny_gan(objective=objective))
+        run.fit(steps=2)
+        assert ("value" in run.log[0]) is expected, objective
+
+
+def test_same_seed_same_log_and_bytes():
+    logs, weights = [], []
+    for seed in (5, 5, 6):
+        run = trainer(gan=tiny_gan(seed))
+        weights.append(b"".join(a.tobytes() for a in run.fit(steps=6).generator.state_dict().values()))
+        logs.append(run.log)
+    assert logs[0] == logs[1] and weights[0] == weights[1]
+    assert logs[0] != logs[2] and weights[0] != weights[2]
+
+
+def test_lengths():
+    run = trainer()
+    run.fit(epochs=2)  # 40 images in batches of 8
+    assert run.step == 10
+    run = trainer(d_steps=5)
+    run.fit(epochs=2)
+    assert (run.step, run.gan.d_steps) == (2, 10)
+    run = trainer()
+    run.fit(minutes=0.005)
+    assert run.step > 0
+    for wrong in ({}, {"steps": 0}, {"steps": 1, "epochs": 1}, {"minutes": -1}):
+        with pytest.raises(SettingError, match="give one of steps"):
+            trainer().fit(**wrong)
+
+
+def test_an_existing_folder_is_never_touched(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine").write_text("precious")
+    with pytest.raises(FileError, match="exists already"):
+        trainer(tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine"]
+
+
+def test_nothing_is_written_where_the_parts_do_not_fit(tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(ShapeError, match=r"\(5, 5, 1\).*\(4, 4, 1\)"):
+        trainer(out, gan=tiny_gan(shape=(5, 5, 1)))
+    with pytest.raises(DataError, match="batch of 41"):
+        trainer(out, batch_size=41)
+    broken = images()
+    broken[3, 1, 2, 0] = np.nan
+    with pytest.raises(DataError, match="image 3"):
+        trainer(out, data=broken)
+    assert not out.exists()
+
+
+def test_non_finite_loss_stops_and_keeps_the_last_good(tmp_path):
+    out = tmp_path / "run"
+    run = trainer(out, sample_every=2)
+    good = {}
+
+    def spoil(parameter):
+        if run.step == 5:  # D's sixth step: its gradient is NaN from here on
+            good["model"] = (out / "model.npz").read_bytes()
+            parameter.grad = parameter.grad * float("nan")
+
+    run.gan.discriminator.parameters()[0].register_hook(spoil)
+    with pytest.raises(NonFiniteError, match="step 6"):
+        run.fit(steps=100)
+    assert (out / "model.npz").read_bytes() == good["model"]
+    assert (out / "samples" / "step-000004.png").exists() and not (out / "samples" / "step-000006.png").exists()
+    assert (out / "losses.png").exists() and (out / "training.gif").exists()
+    assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [2, 4]
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    run = trainer(tmp_path / "run")
+    run.gan.averaged.parameters()[0].assign(float("inf"))
+    with pytest.raises(NonFiniteError, match=r"averaged\.layers\.0\.weight"):
+        run._take_samples()
+    assert not (tmp_path / "run" / "model.npz").exists()
+
+
+def test_interrupt_saves_what_there_is(tmp_path):
+    out = tmp_path / "run"
+    run = trainer(out)
+
+    def interrupt(parameter):
+        if run.step == 6:
+            raise KeyboardInterrupt
+
+    run.gan.generator.parameters()[0].register_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run.fit(steps=100)
+    assert (out / "samples" / "step-000006.png").exists()
+    assert (out / "losses.png").exists() and (out / "training.gif").exists() and (out / "model.npz").exists()
+
+
+def test_full_disk_is_said_and_leaves_no_half_file(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    run = trainer(out)
+    run.fit(steps=4)
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+    def full(fd):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(FileError, match="No space left on device"):
+        run.fit(steps=4)
+    after = {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != "log.jsonl"}
+    assert after == {p: b for p, b in before.items() if p.name != "log.jsonl"}
+
+
+def test_progress_bar_shows_losses_value_speed_and_time_left(capsys):
+    trainer(progress=True).fit(steps=4)
+    shown = capsys.readouterr().err
+    for part in ("4/4 steps", "D 1.", "G 0.", "V(D,G) -", "(goal -1.386)", "steps/s", "<"):
+        assert part in shown, part
+
+
+def test_model_round_trip(tmp_path):
+    gan = tg.models.build_gan("mlp", seed=3)
+    tg.Trainer(gan, images(80, (28, 28, 1)), tmp_path / "run", config={"model": "mlp"}, progress=False).fit(steps=2)
+    generator, latent_size = runs.load_generator(tmp_path / "run")
+    latents = np.random.default_rng(0).standard_normal((5, latent_size), np.float32)
+    assert latent_size == 64 and not generator.training
+    assert np.array_equal(tg.gan.generate(generator, latents), gan.generate(latents))
+
+
+def test_load_generator_errors(tmp_path):
+    with pytest.raises(FileError, match="a run folder"):
+        runs.load_generator(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(DataError, match="not JSON"):
+        runs.load_generator(tmp_path)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(DataError, match="JSON object"):
+        runs.load_generator(tmp_path)
+    (tmp_path / "config.json").write_text('{"model": "mlp"}')
+    with pytest.raises(DataError, match="image_shape"):
+        runs.load_generator(tmp_path)
+    (tmp_path / "config.json").write_text('{"model": "mine", "image_shape": [4, 4, 1], "latent_size": 3}')
+    with pytest.raises(SettingError, match="mine"):
+        runs.load_generator(tmp_path)
+
+
+def test_free_folder_counts_up(tmp_path):
+    assert runs.free_folder(tmp_path, "a").name == "a-1"
+    (tmp_path / "a-1").mkdir()
+    assert runs.free_folder(tmp_path, "a").name == "a-2"
