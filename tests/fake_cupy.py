@@ -350,7 +350,11 @@ CREATION = {
     "N, M=None, k=0, dtype=float, order='C'": "eye",
 }
 STRIDE_TRICKS = {"x, shape=None, strides=None": "as_strided", "x, window_shape, axis=None": "sliding_window_view"}
-QUESTIONS = {"x": "iscomplexobj", "*arrays_and_dtypes": "result_type", "a, b, max_work=None": "shares_memory"}
+QUESTIONS = {
+    "x": "iscomplexobj",
+    "*arrays_and_dtypes": "result_type",
+    "a, b, max_work=None": "shares_memory may_share_memory",
+}
 CONSTANTS = """float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool_ complex64 complex128 intp
 dtype generic number integer floating inexact finfo iinfo issubdtype promote_types newaxis pi e inf nan"""
 METHODS = """sum mean prod var std max min any all argmax argmin cumsum squeeze nonzero ravel swapaxes repeat dot take

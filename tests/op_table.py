@@ -179,7 +179,15 @@ row("dropout", lambda x: ops.dropout(x, 0.4, np.random.default_rng(7)), lambda x
 row("dropout of nothing", lambda x: ops.dropout(x, 0.0, np.random.default_rng(7)), lambda x: x, (5,))
 
 # Sums and their kin.
-for axis, keepdims in ((None, False), (None, True), (0, False), (-1, True), ((0, 1), False), ((0, 2), True), ((), True)):
+for axis, keepdims in (
+    (None, False),
+    (None, True),
+    (0, False),
+    (-1, True),
+    ((0, 1), False),
+    ((0, 2), True),
+    ((), True),
+):
     settings = {"axis": axis, "keepdims": keepdims}
     variant = f"axis={axis}" + ", keepdims" * keepdims
     row(f"sum {variant}", lambda x, s=settings: ops.sum(x, **s), lambda x, s=settings: np.sum(x, **s), (2, 3, 4))
@@ -200,7 +208,8 @@ for axis in (-1, 0):
         lambda x, axis=axis: np.log(naive_softmax(x, axis)), (3, 4))  # fmt: skip
 
 # Products.
-for a, b in (((3, 4), (4, 2)), ((4,), (4,)), ((3, 4), (4,)), ((4,), (4, 2)), ((2, 3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)),
+for a, b in (((3, 4), (4, 2)), ((4,), (4,)), ((3, 4), (4,)), ((4,), (4, 2)), ((2, 3, 4), (4, 5)),
+             ((2, 3, 4), (2, 4, 5)),
              ((2, 1, 3, 4), (5, 4, 2)), ((4,), (2, 4, 3)), ((2, 3, 4), (4,)), ((1, 1), (1, 1))):  # fmt: skip
     row(f"matmul {a} {b}", ops.matmul, np.matmul, a, b)
 row("matmul with its transpose", lambda x: x @ x.T, lambda x: x @ x.T, (3, 2))
@@ -227,18 +236,27 @@ row("pad each side", lambda x: ops.pad(x, ((0, 2), (1, 0))), lambda x: np.pad(x,
 for name, index in {
     "a number": 1, "a negative number": -1, "slices": (slice(None), slice(1, 3)), "steps": (slice(None, None, -2),),
     "None and ...": (None, ..., 0), "rows with repeats": ROWS, "a list": [2, 2, 0], "a grid": GRID,
-    "a tuple in a tuple": ((1, 1, 0),), "pairs with repeats": (ROWS, ROWS[::-1]), "rows of a slice": (slice(1, 2), GRID),
-    "a mask": PICK, "a mask of rows": np.array([True, False, True]), "one element": (1, 2), "an empty slice": slice(2, 2),
+    "a tuple in a tuple": ((1, 1, 0),), "pairs with repeats": (ROWS, ROWS[::-1]),
+    "rows of a slice": (slice(1, 2), GRID),
+    "a mask": PICK, "a mask of rows": np.array([True, False, True]), "one element": (1, 2),
+    "an empty slice": slice(2, 2),
     "None between": (ROWS, None, slice(0, 2)), "a range": range(2), "a NumPy number": np.int64(2),
 }.items():  # fmt: skip
-    row(f"getitem {name}", lambda x, index=index: ops.getitem(x, index) * 2, lambda x, index=index: x[index] * 2, (3, 4))
+    row(
+        f"getitem {name}", lambda x, index=index: ops.getitem(x, index) * 2, lambda x, index=index: x[index] * 2, (3, 4)
+    )
 row("getitem of a Tensor's places", lambda x: x[(x > 0).detach()] * 1, lambda x: x[x > 0], (3, 4), kinks=(0.0,),
     analytic=False)  # fmt: skip
 row("take", lambda x: ops.take(x, ROWS), lambda x: np.take(x, ROWS, 0), (3, 4))
 row("take axis −1", lambda x: ops.take(x, [[0, 0], [3, 1]], -1), lambda x: np.take(x, [[0, 0], [3, 1]], -1), (3, 4))
 for name, index in {"rows": (ROWS,), "slices": (slice(None), slice(0, 4, 2)), "pairs": (ROWS, ROWS)}.items():
     shape = np.zeros((3, 4))[index].shape
-    row(f"Scatter {name}", lambda x, index=index: ops.Scatter(beside(index, x), (3, 4))(x), naive_scatter(index, (3, 4)), shape)
+    row(
+        f"Scatter {name}",
+        lambda x, index=index: ops.Scatter(beside(index, x), (3, 4))(x),
+        naive_scatter(index, (3, 4)),
+        shape,
+    )
 
 # Convolutions: x (N, H, W, C), w (KH, KW, C, O).
 for x, w, stride, padding in (
@@ -291,5 +309,7 @@ row("−log σ", lambda x: ops.softplus(-x).mean(), lambda x: -np.log(logistic(x
 row("−log(1 − σ)", lambda x: ops.softplus(x).mean(), lambda x: -np.log(1 - logistic(x)).mean(), (5, 1))
 row("minimax", lambda real, fake: ops.softplus(-real).mean() + ops.softplus(fake).mean(),
     lambda real, fake: -np.log(logistic(real)).mean() - np.log(1 - logistic(fake)).mean(), (4, 1), (3, 1))  # fmt: skip
-row("hinge", lambda x: ops.relu(1 - x).mean(), lambda x: np.maximum(1 - x, 0).mean(), (6,), kinks=(1.0,), analytic=False)
+row(
+    "hinge", lambda x: ops.relu(1 - x).mean(), lambda x: np.maximum(1 - x, 0).mean(), (6,), kinks=(1.0,), analytic=False
+)
 row("norm", lambda x: ops.sqrt((x * x).sum(1)), lambda x: np.sqrt((x * x).sum(1)), (3, 4))

@@ -195,7 +195,7 @@ def test_losses_do_not_broadcast(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("player", PLAYERS)
-@pytest.mark.parametrize("shape", [(4, 2), (4, 1, 1), (), (4, 0)])
+@pytest.mark.parametrize("shape", [(4, 2), (4, 1, 1), (), (4, 0), (0, 1), (0,)])
 def test_one_number_an_example(name, player, shape):
     text = str(shape).replace("(", r"\(").replace(")", r"\)")
     with pytest.raises(ShapeError, match=rf"{text}; one number an example is expected, \(N, 1\) or \(N,\)"):

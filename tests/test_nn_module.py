@@ -347,6 +347,12 @@ def test_sequential_applies_its_layers_in_order():
     np.testing.assert_array_equal(net(np.float32([[[-2], [4]]])).numpy(), [[-1, 4]])
 
 
+@pytest.mark.parametrize("layer", [[nn.Tanh()], nn.Tanh, np.tanh, None])
+def test_sequential_takes_modules_alone(layer):
+    with pytest.raises(SettingError, match=r"Sequential: layer 1 is .*; a layer is expected, such as Tanh\(\)"):
+        nn.Sequential(nn.ReLU(), layer)
+
+
 def test_an_error_names_the_layer_the_one_before_and_both_shapes():
     net = nn.Sequential(nn.Flatten(), nn.Dense(12, 5), nn.Dense(6, 1))
     message = (

@@ -135,6 +135,7 @@ def matrix(layer):
         nn.Conv(3, 8, 4, spectral_norm=True, rng=RNG(0)),
         nn.Conv(3, 8, 4, rank=1, spectral_norm=True, rng=RNG(0)),
         nn.ConvTranspose(8, 6, (4, 3), spectral_norm=True, rng=RNG(0)),
+        nn.ConvTranspose(5, 5, 3, spectral_norm=True, rng=RNG(0)),
     ],
     ids=str,
 )

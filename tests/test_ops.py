@@ -83,7 +83,7 @@ def test_a_wrong_operation_fails_the_checks():
 
     case = OpCase("square", lambda x: Square()(x), np.square, [(3,)])
     CHECKS["forward"](case)
-    with pytest.raises(tg.errors.GradientError, match="ratio 1.01"):
+    with pytest.raises(tg.errors.GradientError, match=r"ratio 1.01"):
         CHECKS["gradients"](case)
 
 
@@ -104,7 +104,12 @@ def sigma(x):
 
 EXTREMES = {  # the function, its first and second derivative
     "softplus": (ops.softplus, lambda x: (1 + x.exp()).ln(), sigma, lambda x: sigma(x) * sigma(-x)),
-    "sigmoid": (ops.sigmoid, sigma, lambda x: sigma(x) * sigma(-x), lambda x: sigma(x) * sigma(-x) * (1 - 2 * sigma(x))),
+    "sigmoid": (
+        ops.sigmoid,
+        sigma,
+        lambda x: sigma(x) * sigma(-x),
+        lambda x: sigma(x) * sigma(-x) * (1 - 2 * sigma(x)),
+    ),
     "tanh": (
         ops.tanh,
         lambda x: 1 - 2 * sigma(-2 * x),
@@ -181,7 +186,9 @@ def test_ties_share():
     assert gradient_of(ops.maximum, [1, 2, 3], [1, 3, 2]) == [[0.5, 0, 1], [0.5, 1, 0]]
     assert gradient_of(ops.minimum, [1, 2, 3], [1, 3, 2]) == [[0.5, 1, 0], [0.5, 0, 1]]
     assert gradient_of(lambda x: ops.max(x, 1), [[2, 1, 2, 0], [3, 3, 3, 3]]) == [[[0.5, 0, 0.5, 0], [0.25] * 4]]
-    assert gradient_of(lambda x: ops.min(x, 1), [[2, 1, 1, 1], [0, 3, 3, 3]]) == [[[0, *[1 / np.float32(3)] * 3], [1, 0, 0, 0]]]
+    assert gradient_of(lambda x: ops.min(x, 1), [[2, 1, 1, 1], [0, 3, 3, 3]]) == [
+        [[0, *[1 / np.float32(3)] * 3], [1, 0, 0, 0]]
+    ]
     assert gradient_of(ops.max, [[5, 5], [1, 5]]) == [[[1 / np.float32(3)] * 2, [0, 1 / np.float32(3)]]]
     assert gradient_of(lambda x: ops.clip(x, -1, 1), [-2, -1, 0, 1, 2]) == [[0, 0.5, 1, 0.5, 0]]
     assert gradient_of(lambda x: ops.maximum(x, x), [1, -1]) == [[1, 1]]
@@ -217,7 +224,9 @@ def test_not_a_number_stays_one():
 # ---------------------------------------------------------------- whole numbers, and what the inputs may be
 
 
-@pytest.mark.parametrize("function", [ops.tanh, ops.sigmoid, ops.softplus, ops.leaky_relu, ops.exp, ops.mean, ops.softmax])
+@pytest.mark.parametrize(
+    "function", [ops.tanh, ops.sigmoid, ops.softplus, ops.leaky_relu, ops.exp, ops.mean, ops.softmax]
+)
 def test_integers_become_float32(function):
     whole = np.array([[1, 2], [3, 4]])
     result = function(tg.Tensor(whole))
@@ -270,9 +279,10 @@ BAD = {
     "power": (lambda: A ** np.ones(4), "exponent is a number"),
     "power of a Tensor": (lambda: A ** tg.Tensor(2.0, requires_grad=True), r"exp\(p \* log\(x\)\)"),
     "mix": (lambda: A * np.ones(4), "Mul: float32 and float64 don't mix; convert one"),
-    "matmul": (lambda: A @ A, r"\(3, 4\) @ \(3, 4\): the last axis of the left is 4 long, the rows of the right are 3. Is one"),
+    "matmul": (lambda: A @ A,
+               r"\(3, 4\) @ \(3, 4\): the last axis of the left is 4 long, the rows of the right are 3. Is one"),
     "matmul of a number": (lambda: ops.matmul(A, tg.Tensor(2.0)), r"scalars multiply with \*"),
-    "matmul's batches": (lambda: ops.matmul(np.ones((2, 3, 4)), np.ones((3, 4, 1))), r"Matmul: inputs of shapes \(2, 3, 4\)"),
+    "matmul's batches": (lambda: ops.matmul(np.ones((2, 3, 4)), np.ones((3, 4, 1))), r"Matmul: inputs of shapes"),
     "reshape": (lambda: A.reshape(5, -1), r"shape \(3, 4\) has 12 elements, which don't fit into \(5, -1\)"),
     "reshape by negatives": (lambda: A.reshape(-3, -4), r"don't fit into \(-3, -4\)"),
     "transpose": (lambda: A.transpose(0, 0), "name each axis from 0 to 1 once"),
@@ -291,8 +301,9 @@ BAD = {
     "mean of nothing": (lambda: ops.mean(np.ones((0, 2)), 0), r"axis 0 of shape \(0, 2\): there is nothing"),
     "take": (lambda: ops.take(A, [0], 2), r"axis 2 of shape \(3, 4\)"),
     "dropout": (lambda: ops.dropout(A, 1.0), "rate 1.0; a number from 0"),
-    "batch_norm": (lambda: ops.batch_norm(A, np.ones(3, "f4"), np.ones(4, "f4")), r"x \(…, C\) = \(3, 4\) needs .* \(3,\) and \(4,\)"),
-    "batch_norm of one": (lambda: ops.batch_norm(A[:1], A[0], A[0]), "1 value a feature, whose variance is 0; train with a"),
+    "batch_norm": (lambda: ops.batch_norm(A, np.ones(3, "f4"), np.ones(4, "f4")),
+                   r"x \(…, C\) = \(3, 4\) needs .* \(3,\) and \(4,\)"),
+    "batch_norm of one": (lambda: ops.batch_norm(A[:1], A[0], A[0]), "1 value a feature, whose variance is 0"),
 }  # fmt: skip
 
 
@@ -312,5 +323,5 @@ def test_an_index_out_of_bounds():
 
 @pytest.mark.parametrize("function", [ops.abs, ops.relu, ops.max, ops.min, lambda x: ops.maximum(x, 0)])
 def test_what_is_not_analytic_has_no_complex_step(function):
-    with pytest.raises(tg.errors.DTypeError, match="not analytic.*complex_step=False"):
+    with pytest.raises(tg.errors.DTypeError, match=r"not analytic.*complex_step=False"):
         function(tg.Tensor(np.array([1 + 1j])))

@@ -11,7 +11,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Union
+from typing import Any, TypeGuard, Union
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from .backend import Array
 from .errors import DeviceError, DTypeError, GraphError, NonFiniteError, ShapeError, TinyganError
 
 Operand = Union["Tensor", Array, float]
-Axes = Union[int, tuple[int, ...], None]
+Axes = int | tuple[int, ...] | None
 
 _recording = contextvars.ContextVar("recording", default=True)
 _debugging: "contextvars.ContextVar[bool | Op]" = contextvars.ContextVar("debugging", default=False)
@@ -294,7 +294,7 @@ class Tensor:
         return f"Tensor({values}, {', '.join(marks)})"
 
 
-def is_array(value: object) -> bool:
+def is_array(value: object) -> TypeGuard[Array]:
     return isinstance(value, np.ndarray) or backend.is_on_gpu(value)
 
 
@@ -307,6 +307,8 @@ def wrap(array: Array) -> Tensor:
 
 def raw(value: Operand) -> Array:
     """The array inside, for reading."""
+    if isinstance(value, list | tuple):
+        return np.array(value)
     return value._array if isinstance(value, Tensor) else value
 
 
@@ -376,7 +378,7 @@ class Op:
             self.inputs, self._versions = inputs, [x._version[0] for x in inputs]
             self._output = weakref.ref(output)
             output.op, output.requires_grad = self, True
-        elif self.view and backend.shares_memory(result, inputs[0]._array):
+        if self.view and backend.shares_memory(result, inputs[0]._array):
             output._version = inputs[0]._version
         return output
 
@@ -392,8 +394,8 @@ class Op:
         for i, (x, version) in enumerate(zip(self.inputs, self._versions, strict=True)):
             if x._version[0] != version:
                 raise GraphError(
-                    f"stale graph: input {i} of {self.name}, shape {x.shape}, was changed (by an optimizer's step?) after "
-                    "this graph was recorded. Compute the loss again after the change, or run backward before it"
+                    f"stale graph: input {i} of {self.name}, shape {x.shape}, was changed (by an optimizer's step?) "
+                    "after this graph was recorded. Compute the loss again after the change, or run backward before it"
                 )
 
     def _release(self) -> None:
@@ -608,7 +610,8 @@ def _input_gradients(op: Op, grad: Tensor | None, users: dict[int, int], create_
             parts = (parts,)
         if len(parts) != len(op.inputs):
             raise GraphError(f"{op.name}.backward gave {len(parts)} gradients for {len(op.inputs)} inputs")
-        return [_input_gradient(op, x, part) if id(x) in users else None for x, part in zip(op.inputs, parts, strict=True)]
+        pairs = zip(op.inputs, parts, strict=True)
+        return [_input_gradient(op, x, part) if id(x) in users else None for x, part in pairs]
     finally:
         if token is not None:
             _debugging.reset(token)

@@ -55,6 +55,12 @@ def gpu_problem() -> str | None:
     return None if count else "no GPU: CuPy is installed, but finds no CUDA device. Check the driver with nvidia-smi."
 
 
+def gpu_name() -> str:
+    """What the GPU in use calls itself."""
+    name = _cupy().cuda.runtime.getDeviceProperties(0)["name"]
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
 def _cupy() -> ModuleType:
     return importlib.import_module("cupy")
 
@@ -87,8 +93,8 @@ def to_host(array: Array) -> Array:
 
 
 def shares_memory(a: Array, b: Array) -> bool:
-    """Whether a change of one is seen in the other."""
-    return bool(device_of(a) == device_of(b) and array_library(a).shares_memory(a, b))
+    """Whether they lie in the same stretch of memory, so that a change of one may be seen in the other."""
+    return bool(device_of(a) == device_of(b) and array_library(a).may_share_memory(a, b))
 
 
 # ---------------------------------------------------------------- threads

@@ -29,7 +29,7 @@ def examine() -> Iterator[Finding]:
     yield from _blas()
     yield "threads", f"{backend.threads()} for tinygan's kernels", ""
     problem = backend.gpu_problem()
-    yield "GPU", "none" if problem else _gpu_name(), problem or ""
+    yield "GPU", "none" if problem else backend.gpu_name(), problem or ""
     for name in ("mnist", "fashion-mnist"):
         yield _data(name)
 
@@ -88,12 +88,6 @@ def _cpu_flags() -> set[str]:
     except OSError:
         return set()
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())
-
-
-def _gpu_name() -> str:
-    properties = importlib.import_module("cupy").cuda.runtime.getDeviceProperties(0)
-    name = properties["name"]
-    return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def _data(name: str) -> Finding:

@@ -46,6 +46,8 @@ class GAN:
             objective = losses.OBJECTIVES[objective]
         if not 0 <= average < 1:
             raise SettingError(f"average={average}; a number from 0 up to, but not including, 1 is expected")
+        if {id(p) for p in generator.parameters()} & {id(p) for p in discriminator.parameters()}:
+            raise SettingError("generator and discriminator share a parameter; each player needs its own")
         _check_owner("g_optimizer", g_optimizer, "generator", generator)
         _check_owner("d_optimizer", d_optimizer, "discriminator", discriminator)
         if isinstance(discriminator, Sequential) and isinstance(discriminator.layers[-1], Sigmoid):
@@ -65,7 +67,7 @@ class GAN:
 
         G stays as it was to the byte: it runs with batch statistics, but records and writes nothing.
         """
-        self._reseed("discriminator", self.d_steps)
+        self._reseed(0, self.d_steps)
         x = self._on_device(real)
         with no_grad(), frozen():
             fake = self.generator(self.latents(len(x), "latents for D", self.d_steps))
@@ -85,7 +87,7 @@ class GAN:
 
         D stays as it was to the byte: gradients flow through it, but none is computed for its weights.
         """
-        self._reseed("generator", self.g_steps)
+        self._reseed(1, self.g_steps)
         fake = self.generator(self.latents(n, "latents for G", self.g_steps))
         with frozen():
             logits = self.discriminator(fake)
@@ -113,9 +115,10 @@ class GAN:
         """As a Tensor where the players are, in their dtype."""
         return place_like(self.generator, images)
 
-    def _reseed(self, player: str, step: int) -> None:
-        for i, module in enumerate((self.generator, self.discriminator)):
-            module.reseed(self.seed, int(player == "generator"), step, i)
+    def _reseed(self, moving: int, step: int) -> None:
+        """Give the dropout of both players streams of their own for this step of D (0) or G (1)."""
+        for i, module in enumerate((self.discriminator, self.generator)):
+            module.reseed(self.seed, moving, step, i)
 
     def _update_average(self) -> None:
         ours = {**self.generator.named_parameters(), **self.generator.named_buffers()}

@@ -133,8 +133,8 @@ def numeric_gradient(f: Callable[..., float], arrays: Float64s, eps: float = EPS
                 nearer = abs((moved(h) - centre) / h - (centre - moved(-h)) / h)
                 if nearer > 0.5 * abs(right - left) or nearer < 1e-3 * abs(right - left):
                     raise GradientError(
-                        f"kink at input {k}, index {index}, x = {array[index]:.6g}: the slope is {left:.6g} on the left "
-                        f"and {right:.6g} on the right, so there is no derivative to check. Move this input away from it"
+                        f"kink at input {k}, index {index}, x = {array[index]:.6g}: the slope is {left:.6g} on the "
+                        f"left and {right:.6g} on the right, so there is no derivative to check. Move this input away"
                     )
     return gradients
 
@@ -181,9 +181,9 @@ def _compare(what: str, analytic: Float64s, numeric: Float64s, rtol: float, atol
             worst = np.unravel_index(np.argmax(np.nan_to_num(error, nan=np.inf)), n.shape)
             ratio = a[worst] / n[worst] if n[worst] else np.inf
             raise GradientError(
-                f"{what}: the gradient of input {k}, shape {n.shape}, is wrong at {int((~(error <= 1)).sum())} of {n.size} "
-                f"places. Worst at index {tuple(map(int, worst))}: analytic {a[worst]:.8g}, numeric {n[worst]:.8g}, "
-                f"ratio {ratio:.6g}. {_guess(a, n, rtol)}"
+                f"{what}: the gradient of input {k}, shape {n.shape}, is wrong at {int((~(error <= 1)).sum())} of "
+                f"{n.size} places. Worst at index {tuple(map(int, worst))}: analytic {a[worst]:.8g}, "
+                f"numeric {n[worst]:.8g}, ratio {ratio:.6g}. {_guess(a, n, rtol)}"
             )
 
 
@@ -210,6 +210,8 @@ def _guess(analytic: Any, numeric: Any, rtol: float) -> str:
     if not ratios.size or not np.allclose(ratios, ratios[0], rtol=1e-4):
         return "The ratio differs from place to place: the formula itself, or which place gets what, is wrong."
     ratio = float(ratios[0])
+    if abs(ratio - 1) < 1e-4:
+        return "Nearly right: a small term is missing, the function is rough here, or digits got lost."
     if abs(ratio + 1) < 1e-4:
         return "Exactly −1 times the numeric one everywhere: a sign?"
     if abs(ratio - 2) < 1e-4:

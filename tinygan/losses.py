@@ -134,7 +134,7 @@ def value(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 def _check_logits(real: Tensor, fake: Tensor) -> None:
     for logits in (real, fake):
-        if logits.ndim not in (1, 2) or logits.shape[1:] not in ((), (1,)):
+        if not logits.size or logits.ndim not in (1, 2) or logits.shape[1:] not in ((), (1,)):
             raise ShapeError(f"logits have shape {logits.shape}; one number an example is expected, (N, 1) or (N,)")
         op = logits.op
         while isinstance(op, Reshape):

@@ -134,6 +134,8 @@ def find_model(name: str) -> Model:
 
 def build_generator(name: str, image_shape: Shape, latent_size: int, seed: int = 0) -> Module:
     """The named model's generator with fresh weights, drawn from a stream derived from the seed."""
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise SettingError(f"image shape {image_shape}: (height, width, channels) is expected, each at least 1")
     return find_model(name).generator(image_shape, latent_size, backend.generator(seed, "weights of G"))
 
 

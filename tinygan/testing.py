@@ -101,7 +101,8 @@ def check_non_contiguous(case: OpCase) -> None:
     scattered = []
     for a in arrays:
         room = np.zeros(tuple(2 * n for n in reversed(a.shape)))
-        view = room[(..., *(slice(None, None, 2),) * a.ndim)]
+        every_other: Any = (..., *(slice(None, None, 2),) * a.ndim)
+        view = room[every_other]
         view[...] = a.T
         scattered.append(view.T)
     results = []

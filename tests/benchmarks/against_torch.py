@@ -5,9 +5,10 @@ backward, Adam of both players, and the moving average of G. Both sides train th
 and start from the same weights: before anything is timed, their losses must agree on them (see `Pairing.check`).
 
 The two run in processes of their own, which take turns: a round is a turn of each, the first one changing from round
-to round, so that whatever else the machine does meets both. Between turns a side must be at rest: the processor time
-that it uses while the other one runs is measured and printed. PyTorch starts as four contestants (its two memory
-layouts, its two fast kinds of Adam), and the fastest after a few rounds is the one that is compared.
+to round. Rounds in which other processes were busy don't count, as long as there are quiet ones. Between turns a side
+must be at rest: the processor time that it uses while the other one runs is measured, and reported if it is any.
+PyTorch starts as four contestants (its two memory layouts, its two fast kinds of Adam), and the one that has shown the
+fastest turn after a few rounds is the one that is compared.
 
 Needs PyTorch, which is no dependency of tinygan:  pip install torch --index-url https://download.pytorch.org/whl/cpu
 """
@@ -24,7 +25,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ sys.path.insert(0, str(ROOT))  # this checkout, whatever is installed
 
 IMAGES = 4096  # so many of the data set are used; more would only add the same megabytes to both sides
 QUALIFYING_ROUNDS = 4
+QUIET = 0.15  # cores that other processes may keep busy in a round that counts
+ENOUGH = 5  # quiet rounds that are enough for a median
 RESTLESS = 0.02  # of a core: more than this, used by a side that should be at rest, is reported
 
 
@@ -70,7 +73,9 @@ class Worker:
 
     def __init__(self, side: str, settings: dict[str, Any]):
         self.side, self.settings = side, settings
-        self.forget()
+        self.seconds = dict.fromkeys(("work", "work_cpu", "rest", "rest_cpu"), 0.0)
+        self.d_losses: list[float] = []  # of the latest turn
+        self.others = 0.0  # cores that other processes kept busy in the latest turn
         env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         if side == "torch":
             env["OMP_NUM_THREADS"] = str(settings["threads"])
@@ -96,27 +101,21 @@ class Worker:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def turn(self, warm: int, steps: int) -> None:
+    def turn(self, warm: int, steps: int) -> list[float]:
+        """The milliseconds of each of so many steps, after some untimed ones."""
         answer = self.ask("steps", warm=warm, count=steps)
         losses = answer["d_losses"] + answer["g_losses"]
         if not all(map(math.isfinite, losses)):
             raise SystemExit(f"{self.side} {self.variant}: a loss is not finite: {losses}")
-        self.milliseconds += answer["milliseconds"]
-        self.turns.append(statistics.median(answer["milliseconds"]))
         for key in self.seconds:
             self.seconds[key] += answer[key]
-        self.d_losses = answer["d_losses"]
+        self.d_losses, self.others = answer["d_losses"], answer["others"]
+        milliseconds: list[float] = answer["milliseconds"]
+        return milliseconds
 
     def cores(self, doing: str) -> float:
         """How many cores it kept busy while it was at "work" or at "rest"."""
         return self.seconds[f"{doing}_cpu"] / max(1e-9, self.seconds[doing])
-
-    def forget(self) -> None:
-        """Throw away what was timed so far."""
-        self.milliseconds: list[float] = []  # of every timed step
-        self.turns: list[float] = []  # the median of each turn
-        self.d_losses: list[float] = []  # of the latest turn
-        self.seconds = dict.fromkeys(("work", "work_cpu", "rest", "rest_cpu"), 0.0)
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -125,12 +124,28 @@ class Worker:
         self._process.wait()
 
 
+@dataclass(frozen=True)
+class Round:
+    """A turn of each side: the milliseconds of its steps; and how many cores other processes kept busy, at the most."""
+
+    tinygan: list[float]
+    torch: list[float]
+    others: float
+
+    @property
+    def quiet(self) -> bool:
+        return self.others < QUIET
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.tinygan) / statistics.median(self.torch)
+
+
 class Pairing:
     """tinygan and PyTorch on one config."""
 
     def __init__(self, config: Config, folder: Path, options: argparse.Namespace):
-        self.config = config
-        self.rounds, self.steps = options.rounds, options.steps or config.steps
+        self.config, self.options, self.steps = config, options, options.steps or config.steps
         common = {"model": config.model, "batch": config.batch, "threads": options.threads, "folder": str(folder)}
         # tinygan first: it leaves its weights, and the latents of the check, in the folder for the others.
         self.tinygan = Worker("tinygan", common)
@@ -158,48 +173,75 @@ class Pairing:
         return f"{sum(ours['parameters']):,} parameters, from the same weights the same first losses: {losses}"
 
     def race(self) -> None:
+        """Find PyTorch's fastest, then fill `rounds`; ends after so many quiet ones, or when the time is up."""
         lead_in = max(1, self.steps // 8)  # untimed steps of each turn: the other side has emptied the caches
-        for side in self.everyone():
+        for side in (self.tinygan, *self.torches):
             side.turn(0, max(3, self.steps))  # warm-up
-            side.forget()
+        trials: dict[str, list[float]] = {torch.variant: [] for torch in self.torches}
         for _ in range(QUALIFYING_ROUNDS):
             for torch in self.torches:
-                torch.turn(lead_in, self.steps)
-        self.torches.sort(key=lambda torch: statistics.median(torch.milliseconds))
-        self.qualifying = ", ".join(f"{t.variant} {statistics.median(t.milliseconds):.1f}" for t in self.torches)
-        self.torch, *others = self.torches
-        for torch in others:
-            torch.close()
-        self.torches = [self.torch]
-        self.torch.forget()
-        for number in range(self.rounds):
-            for side in (self.tinygan, self.torch) if number % 2 else (self.torch, self.tinygan):
-                side.turn(lead_in, self.steps)
+                trials[torch.variant].append(statistics.median(torch.turn(lead_in, self.steps)))
+        best = {variant: min(trial) for variant, trial in trials.items()}
+        self.torches.sort(key=lambda torch: best[torch.variant])
+        self.qualifying = ", ".join(f"{torch.variant} {best[torch.variant]:.1f}" for torch in self.torches)
+        while len(self.torches) > 1:
+            self.torches.pop().close()
+        (self.torch,) = self.torches
+        self.rounds: list[Round] = []
+        end = time.monotonic() + self.options.seconds
+        while sum(r.quiet for r in self.rounds) < self.options.rounds and time.monotonic() < end:
+            sides = [self.tinygan, self.torch]
+            times, others = {}, []
+            for side in sides if len(self.rounds) % 2 else sides[::-1]:
+                times[side.side] = side.turn(lead_in, self.steps)
+                others.append(side.others)
+            self.rounds.append(Round(times["tinygan"], times["torch"], max(others)))
+
+    @property
+    def counted(self) -> list["Round"]:
+        """The quiet rounds, or all where there are too few."""
+        quiet = [r for r in self.rounds if r.quiet]
+        return quiet if len(quiet) >= min(ENOUGH, self.options.rounds) else self.rounds
+
+    def milliseconds(self, side: str) -> list[float]:
+        return [ms for r in self.counted for ms in getattr(r, side)]
 
     @property
     def ratio(self) -> float:
-        return statistics.median(self.tinygan.milliseconds) / statistics.median(self.torch.milliseconds)
+        return statistics.median(self.milliseconds("tinygan")) / statistics.median(self.milliseconds("torch"))
 
     def report(self) -> None:
         for side in (self.tinygan, self.torch):
-            low, middle, high = quartiles(side.milliseconds)
+            times = self.milliseconds(side.side)
+            low, middle, high = quartiles(times)
             side.start |= side.ask("facts")
             print(
-                f"  {side.side:<8}{middle:9.2f} ms  quartiles {low:.2f} … {high:.2f}  n={len(side.milliseconds)}"
+                f"  {side.side:<8}{middle:9.2f} ms  quartiles {low:.2f} … {high:.2f}  n={len(times)}"
                 f"  {side.cores('work'):.2f} cores busy  peak memory {side.start['peak_mib']:.0f} MiB"
                 f" (+{side.start['peak_mib'] - side.start['imported_mib']:.0f} after imports)"
                 f"  D loss at the end {statistics.fmean(side.d_losses):.3f}"
             )
             if side.cores("rest") > RESTLESS:
                 print(f"  CAUTION: {side.side} kept {side.cores('rest'):.3f} cores busy while it should rest")
-        by_round = [ours / theirs for ours, theirs in zip(self.tinygan.turns, self.torch.turns, strict=True)]
-        low, middle, high = quartiles(by_round)
+        low, middle, high = quartiles([r.ratio for r in self.counted])
         print(f"  ratio   {self.ratio:9.3f}     round by round: median {middle:.3f}, quartiles {low:.3f} … {high:.3f}")
-        print(f"  PyTorch: {self.torch.variant} (ms when qualifying: {self.qualifying})", flush=True)
+        fastest = [min(ms for r in self.rounds for ms in getattr(r, side)) for side in ("tinygan", "torch")]
+        print(f"  fastest single steps {fastest[0]:.2f} and {fastest[1]:.2f} ms, ratio {fastest[0] / fastest[1]:.3f}")
+        print(f"  PyTorch: {self.torch.variant} (ms when qualifying: {self.qualifying})")
+        others = statistics.fmean(r.others for r in self.rounds)
+        print(
+            f"  {len(self.rounds)} rounds, {len(self.counted)} counted; others kept {others:.2f} cores busy", flush=True
+        )
+        if not self.trusted:
+            print("  CAUTION: too few quiet rounds, so all were counted; the ratio says little: use an idle machine")
+
+    @property
+    def trusted(self) -> bool:
+        return all(r.quiet for r in self.counted)
 
     def row(self) -> str:
-        ours, theirs = (statistics.median(side.milliseconds) for side in (self.tinygan, self.torch))
-        times = f"{ours:.2f} | {theirs:.2f} | {self.ratio:.3f}"
+        ours, theirs = (statistics.median(self.milliseconds(side)) for side in ("tinygan", "torch"))
+        times = f"{ours:.2f} | {theirs:.2f} | {self.ratio:.3f}{'' if self.trusted else ' (busy machine)'}"
         memory = f"{self.tinygan.start['peak_mib']:.0f} | {self.torch.start['peak_mib']:.0f}"
         return f"| {self.config.model} | {self.config.batch} | {times} | {memory} | {self.torch.variant} |"
 
@@ -212,11 +254,8 @@ class Pairing:
             if ms >= 0.005 * total:
                 print(f"    {ms:8.2f} ms {100 * ms / total:5.1f} %  {answer['calls'].get(name, 0):5.1f} calls  {name}")
 
-    def everyone(self) -> list[Worker]:
-        return [self.tinygan, *self.torches]
-
     def close(self) -> None:
-        for worker in self.everyone():
+        for worker in (self.tinygan, *self.torches):
             worker.close()
 
 
@@ -261,36 +300,13 @@ def describe_machine(tinygan: dict[str, Any], torch: dict[str, Any], threads: in
     )
 
 
-@contextlib.contextmanager
-def neighbours() -> Iterator[list[float]]:
-    """How many cores other processes kept busy within this block: the list's one item (on Linux; else none)."""
-    result: list[float] = []
-
-    def busy() -> float:
-        user, nice, system, _idle, _wait, irq, soft, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
-        return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
-
-    def own() -> float:
-        t = os.times()
-        return t.user + t.system + t.children_user + t.children_system  # children: those that ended
-
-    try:
-        before = busy(), own(), os.times().elapsed
-    except OSError:
-        yield result
-        return
-    yield result
-    seconds = os.times().elapsed - before[2]
-    result.append(max(0.0, (busy() - before[0] - (own() - before[1])) / seconds))
-
-
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"configs: {', '.join(CONFIGS)}.\n"
-        "A ratio below 1 means that tinygan is faster. On a busy machine both sides slow down, but not quite alike:\n"
-        "trust a ratio when its quartiles round by round lie close together.\n\n"
+        "A ratio below 1 means that tinygan is faster. On a busy machine it says little, since PyTorch's threads wait\n"
+        "for one another there: others' use of the cores is measured, and a ratio that can't be trusted is marked.\n\n"
         "  python tests/benchmarks/against_torch.py --quick               a first look, a minute\n"
         "  python tests/benchmarks/against_torch.py                       the figures to write down, some minutes\n"
         "  python tests/benchmarks/against_torch.py small-64 --profile    and where tinygan's time goes\n"
@@ -298,7 +314,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("configs", nargs="*", metavar="CONFIG", help=f"what to compare (default: {' '.join(DEFAULT)})")
     parser.add_argument("--threads", type=int, default=2, help="threads of each side (default: 2)")
-    parser.add_argument("--rounds", type=int, default=24, help="rounds, each a turn of both sides (default: 24)")
+    parser.add_argument("--rounds", type=int, default=24, help="quiet rounds, each a turn of both sides (default: 24)")
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="no new round of a config after this time (default: 120)"
+    )
     parser.add_argument("--steps", type=int, help="timed steps a turn (default: about half a second's worth)")
     parser.add_argument("--quick", action="store_true", help="6 rounds")
     parser.add_argument("--profile", action="store_true", help="print, for each config, where tinygan's time goes")
@@ -328,23 +347,20 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(name)
         print(f"images    {prepare_images(folder)}")
         for config in map(CONFIGS.__getitem__, options.configs):
-            with neighbours() as others:
-                pairing = Pairing(config, folder, options)
-                try:
-                    checked = pairing.check()
-                    pairing.race()
-                    tinygan, torch = pairing.tinygan.start, pairing.torch.start
-                    if not described:
-                        print(describe_machine(tinygan | pairing.tinygan.ask("facts"), torch, options.threads))
-                        described = True
-                    print(f"\n{config.name}: {checked}")
-                    pairing.report()
-                    if options.profile:
-                        pairing.profile(max(10, config.steps))
-                finally:
-                    pairing.close()
-            if others:
-                print(f"  other processes kept {others[0]:.2f} cores busy meanwhile")
+            pairing = Pairing(config, folder, options)
+            try:
+                checked = pairing.check()
+                pairing.race()
+                if not described:
+                    facts = pairing.tinygan.ask("facts")  # after the race, when BLAS has been set up
+                    print(describe_machine(facts, pairing.torch.start, options.threads))
+                    described = True
+                print(f"\n{config.name}: {checked}")
+                pairing.report()
+                if options.profile:
+                    pairing.profile(max(10, config.steps))
+            finally:
+                pairing.close()
             rows.append(pairing.row())
             if options.bar is not None and pairing.ratio > options.bar:
                 missed.append(f"{config.name} at {pairing.ratio:.3f}")

@@ -49,15 +49,31 @@ def run(side: Any, warm: int, count: int) -> dict[str, Any]:
     for _ in range(warm):
         side.step()
     milliseconds, d_losses, g_losses = [], [], []
-    start, cpu = time.perf_counter(), time.process_time()
+    start, cpu, busy = time.perf_counter(), time.process_time(), machine_busy()
     for _ in range(count):
         before = time.perf_counter()
         d_loss, g_loss = side.step()
         milliseconds.append(1e3 * (time.perf_counter() - before))
         d_losses.append(d_loss.item())
         g_losses.append(g_loss.item())
-    work = {"work": time.perf_counter() - start, "work_cpu": time.process_time() - cpu}
-    return {"milliseconds": milliseconds, "d_losses": d_losses, "g_losses": g_losses, **work}
+    work, work_cpu = time.perf_counter() - start, time.process_time() - cpu
+    return {
+        "milliseconds": milliseconds,
+        "d_losses": d_losses,
+        "g_losses": g_losses,
+        "work": work,
+        "work_cpu": work_cpu,
+        "others": max(0.0, machine_busy() - busy - work_cpu) / work,  # cores that other processes kept busy
+    }
+
+
+def machine_busy() -> float:
+    """Seconds that all cores together have been busy, with whatever (on Linux; else 0)."""
+    try:
+        user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    except (OSError, ValueError):
+        return 0.0
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_mib() -> float:

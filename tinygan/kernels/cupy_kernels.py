@@ -70,8 +70,9 @@ def col2im(columns: Array, size: Pair, stride: Pair, padding: Padding) -> Array:
 def conv(x: Array, w: Array, stride: Pair, padding: Padding) -> Array:
     """(N, H, W, C), (KH, KW, C, O) -> (N, OH, OW, O)."""
     columns = im2col(x, w.shape[:2], stride, padding)
-    n, rows, cols = columns.shape[:3]
-    return (columns.reshape(n * rows * cols, -1) @ w.reshape(-1, w.shape[3])).reshape(n, rows, cols, -1)
+    n, rows, cols, kh, kw, channels = columns.shape
+    product = columns.reshape(n * rows * cols, kh * kw * channels) @ w.reshape(-1, w.shape[3])
+    return product.reshape(n, rows, cols, w.shape[3])
 
 
 def conv_input_gradient(grad: Array, w: Array, stride: Pair, padding: Padding, size: Pair) -> Array:
@@ -85,9 +86,8 @@ def conv_filter_gradient(x: Array, grad: Array, stride: Pair, padding: Padding, 
     """(N, H, W, C), (N, OH, OW, O) -> (KH, KW, C, O): the adjoint of conv in w."""
     columns = im2col(x, kernel, stride, padding)
     channels, out = x.shape[3], grad.shape[3]
-    return (columns.reshape(-1, kernel[0] * kernel[1] * channels).T @ grad.reshape(-1, out)).reshape(
-        *kernel, channels, out
-    )
+    product = columns.reshape(-1, kernel[0] * kernel[1] * channels).T @ grad.reshape(-1, out)
+    return product.reshape(*kernel, channels, out)
 
 
 # ---------------------------------------------------------------- batch normalisation: x (…, C)

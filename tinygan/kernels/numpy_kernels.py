@@ -16,6 +16,7 @@ from .geometry import Padding, Pair, conv_output_size
 
 CHUNK_BYTES = 1 << 18  # of one array in element-wise work: several such chunks fit a core's second-level cache
 COLUMN_BYTES = 1 << 21  # of the im2col matrix of one chunk of images
+MULTIPLY_ADDS = 1 << 22  # of one piece of a matrix product
 LANES = 8  # partial sums of a reduction over the batch
 
 _local = threading.local()
@@ -91,12 +92,13 @@ def matmul(a: Array, b: Array) -> Array:
     if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype:
         return a @ b
     result = np.empty((a.shape[0], b.shape[1]), a.dtype)
-    # Rows of the result, in pieces of at least a million multiply-adds; few rows are cut by columns instead.
-    rows = max(64, (1 << 20) // max(1, a.shape[1] * b.shape[1]))
-    if a.shape[0] > rows or b.shape[1] <= 128:
-        _for_chunks(lambda s: np.matmul(a[s], b, out=result[s]), a.shape[0], 1, rows)
+    rows, inner, columns = a.shape[0], a.shape[1], b.shape[1]
+    if rows >= columns:
+        piece = max(64, MULTIPLY_ADDS // max(1, inner * columns))
+        _for_chunks(lambda s: np.matmul(a[s], b, out=result[s]), rows, 1, piece)
     else:
-        _for_chunks(lambda s: np.matmul(a, b[:, s], out=result[:, s]), b.shape[1], 1, 128)
+        piece = max(64, MULTIPLY_ADDS // max(1, inner * rows))
+        _for_chunks(lambda s: np.matmul(a, b[:, s], out=result[:, s]), columns, 1, piece)
     return result
 
 

@@ -5,18 +5,18 @@ and fan_out how many outputs one input feeds.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-Weights = np.ndarray[Any, Any]
-Initialiser = Callable[[np.random.Generator, tuple[int, ...], int, int], Weights]
+from ..backend import Array
+
+Initialiser = Callable[[np.random.Generator, tuple[int, ...], int, int], Array]
 
 
 def normal(std: float = 0.02) -> Initialiser:
     """N(0, std²), the same for any fan; 0.02 is DCGAN's (Radford et al. 2016, section 4)."""
 
-    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Weights:
+    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         return rng.standard_normal(shape, np.float32) * np.float32(std)
 
     return draw
@@ -25,7 +25,7 @@ def normal(std: float = 0.02) -> Initialiser:
 def he(slope: float = 0.0) -> Initialiser:
     """N(0, 2 / ((1 + slope²) · fan_in)): keeps the spread through (leaky) ReLUs (He et al. 2015, eq. 15)."""
 
-    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Weights:
+    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         std = (2 / ((1 + slope**2) * fan_in)) ** 0.5
         return rng.standard_normal(shape, np.float32) * np.float32(std)
 
@@ -35,7 +35,7 @@ def he(slope: float = 0.0) -> Initialiser:
 def glorot() -> Initialiser:
     """U(−a, a) with a = √(6 / (fan_in + fan_out)): for tanh and linear layers (Glorot & Bengio 2010, eq. 16)."""
 
-    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Weights:
+    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         bound = (6 / (fan_in + fan_out)) ** 0.5
         return (2 * rng.random(shape, np.float32) - 1) * np.float32(bound)
 

@@ -197,6 +197,9 @@ class Sequential(Module):
     """Layers one after another. An error about shapes names the layer."""
 
     def __init__(self, *layers: Module):
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Module):
+                raise SettingError(f"Sequential: layer {i} is {layer!r}; a layer is expected, such as Tanh()")
         self.layers = list(layers)
 
     def forward(self, x: Tensor) -> Tensor:

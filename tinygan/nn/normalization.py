@@ -3,8 +3,10 @@
 import numpy as np
 
 from .. import ops
-from ..autograd import Tensor, raw
+from ..autograd import Tensor
+from ..backend import Array
 from ..errors import ShapeError
+from ..kernels import kernels_for
 from ..ops.normalization import check_batch_norm
 from .module import Buffer, Module, Parameter, _frozen
 from .weighted import check_sizes
@@ -43,8 +45,8 @@ class BatchNorm(Module):
             self._update(self.running_variance, op.variance * (count / (count - 1)))
         return y
 
-    def _update(self, running: Buffer, batch: object) -> None:
-        running.assign(self.momentum * raw(running) + (1 - self.momentum) * batch)  # type: ignore[operator]
+    def _update(self, running: Buffer, batch: Array) -> None:
+        kernels_for(batch).average_step(running.writable(), batch, self.momentum)
 
     def describe(self) -> str:
         return f"BatchNorm({self.features})"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import ops
-from ..autograd import Tensor, no_grad
+from ..autograd import Tensor, no_grad, raw
 from ..backend import generator_or_default
 from ..errors import SettingError, ShapeError
 from ..ops.convolution import PaddingSetting, padding_pairs, per_axis
@@ -72,7 +72,7 @@ class Weighted(Module):
             w = self._matrix().detach()
             v = ops.matmul(w, self.u)
             u = ops.matmul(v / _length(v), w)
-            self.u.assign(u / _length(u))
+            self.u.writable()[...] = raw(u / _length(u))
 
     def add_bias(self, y: Tensor) -> Tensor:
         return y + self.bias if hasattr(self, "bias") else y

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Op, Operand, Tensor, raw
+from ..autograd import Op, Operand, Tensor, raw, wrap
 from ..backend import Array, device_of, generator_or_default, to_device
 from ..errors import DTypeError, SettingError
 from ..kernels import kernels_for
@@ -58,7 +58,7 @@ class LeakyReLU(Op):
 
 
 class LeakyReLUGradient(Op):
-    """y = g for x > 0, else slope · g: linear in g, so its own derivative; 0 in x.   Shapes: g and y like x."""
+    """y = g for x > 0, else slope · g.   ∂L/∂g = the same of ∂L/∂y, ∂L/∂x = 0.   Shapes: g and y like x."""
 
     def __init__(self, slope: float):
         self.slope = slope
@@ -104,8 +104,8 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator | None = None) -> T
         raise SettingError(f"dropout: rate {rate}; a number from 0 up to, but not including, 1 is expected")
     dtype = x.dtype if x.dtype.kind in "fc" else np.dtype(np.float32)
     kept = generator_or_default(rng).random(x.shape, np.float32) >= rate
-    mask = kept.astype(dtype) * dtype.type(1 / (1 - rate))
-    return x * to_device(mask, device_of(raw(x)))
+    mask: Array = kept.astype(dtype) * dtype.type(1 / (1 - rate))
+    return x * wrap(to_device(mask, device_of(raw(x))))
 
 
 def _as_float(x: Array) -> Array:

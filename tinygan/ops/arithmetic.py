@@ -120,7 +120,7 @@ class Abs(Op):
 
 
 class Maximum(Op):
-    """y = max(a, b).   The gradient goes to the larger; where they tie, half to each.   Shapes: broadcast."""
+    """y = max(a, b).   ∂L/∂a = ∂L/∂y where a > b, half of it in a tie, else 0; ∂L/∂b likewise.   Shapes: broadcast."""
 
     def forward(self, a: Array, b: Array) -> Array:
         _refuse_complex(self, a)
@@ -132,7 +132,7 @@ class Maximum(Op):
 
 
 class Minimum(Op):
-    """y = min(a, b).   The gradient goes to the smaller; where they tie, half to each.   Shapes: broadcast."""
+    """y = min(a, b).   ∂L/∂a = ∂L/∂y where a < b, half of it in a tie, else 0; ∂L/∂b likewise.   Shapes: broadcast."""
 
     def forward(self, a: Array, b: Array) -> Array:
         _refuse_complex(self, a)
@@ -194,12 +194,12 @@ def neg(x: Operand) -> Tensor:
     return Neg()(x)
 
 
-def power(x: Operand, exponent: float) -> Tensor:
+def power(x: Operand, exponent: Any) -> Tensor:
     """x to the power of a number. See Power. Raises DTypeError for an exponent that is a Tensor."""
     if isinstance(exponent, Tensor) or getattr(exponent, "shape", ()) != ():
         raise DTypeError("power: the exponent is a number; for a Tensor p write exp(p * log(x))")
-    exponent = float(exponent)
-    return Power(int(exponent) if exponent.is_integer() else exponent)(x)
+    number = float(exponent)
+    return Power(int(number) if number.is_integer() else number)(x)
 
 
 def exp(x: Operand) -> Tensor:

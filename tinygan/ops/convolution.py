@@ -107,7 +107,7 @@ def conv_transpose(
     padding: PaddingSetting = 0,
     output_padding: int | Sequence[int] = 0,
 ) -> Tensor:
-    """The adjoint of `conv` in its input: it spreads each value of x over a patch, stamped with w. See ConvInputGradient.
+    """The adjoint of `conv` in its input: each value of x is spread over a patch, stamped by w. See ConvInputGradient.
 
     Shapes: x (N, H, W, C), w (KH, KW, O, C) -> (N, OH, OW, O) with OH = (H − 1)·stride + KH − padding +
     output_padding; signals likewise. padding as in conv, cut off each side; "same" gives OH = H · stride.
@@ -142,7 +142,7 @@ def per_axis(name: str, value: int | Sequence[int], rank: int, least: int) -> tu
 
 def padding_pairs(padding: PaddingSetting, rank: int) -> tuple[Pair, ...]:
     """A padding as (before, after) for each spatial axis. Raises SettingError where it is none."""
-    entries = padding if isinstance(padding, Sequence) else (padding,) * rank
+    entries: Sequence[Any] = padding if isinstance(padding, Sequence) else (padding,) * rank
     pairs = tuple(tuple(p) if isinstance(p, Sequence) else (p, p) for p in entries)
     whole = all(isinstance(n, int | np.integer) and n >= 0 for p in pairs for n in p)
     if isinstance(padding, str) or not whole or len(pairs) != rank or any(len(p) != 2 for p in pairs):

@@ -34,7 +34,9 @@ class Max(Op):
 
     def forward(self, x: Array) -> Array:
         if x.dtype.kind == "c":
-            raise DTypeError(f"{self.name} is not analytic: it has no complex step; gradcheck it with complex_step=False")
+            raise DTypeError(
+                f"{self.name} is not analytic: it has no complex step; gradcheck it with complex_step=False"
+            )
         return self.pick(x)
 
     def pick(self, x: Array) -> Array:

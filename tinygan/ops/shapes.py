@@ -1,4 +1,4 @@
-"""The same numbers in other places: reshape, transpose, broadcast, join, pad, pick. Each one's adjoint puts them back."""
+"""The same numbers in other places: reshape, transpose, broadcast, join, pad, pick. Each adjoint puts them back."""
 
 import math
 from collections.abc import Sequence

@@ -1,0 +1,334 @@
+"""The fast NumPy kernels against their short twins (cupy_kernels, run on NumPy arrays): numbers, threads, memory."""
+
+import inspect
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import tinygan as tg
+from tinygan import backend
+from tinygan.kernels import cupy_kernels, numpy_kernels
+
+PAD = ((1, 2), (0, 1))
+TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+
+
+def draw(*shapes, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape) for shape in shapes]
+
+
+def conv_arguments(n, size, channels, out, kernel, stride, padding):
+    x, w = draw((n, *size, channels), (*kernel, channels, out))
+    y = cupy_kernels.conv(x, w, stride, padding)
+    (grad,) = draw(y.shape, seed=1)
+    return x, w, grad
+
+
+def cases():
+    """(kernel's name, its arguments): one image, odd batches, batches that straddle chunks, channels from 1 to many."""
+    for size in (1, 7, 2**15 + 3, 3 * 2**17 + 1):
+        x, g = draw((size,), (size,))
+        for name in ("tanh", "sigmoid", "softplus"):
+            yield name, (3 * x,)
+        for slope in (0.2, 0.0, 1.5, -0.5):
+            yield "leaky_relu", (x, slope)
+            yield "leaky_relu_gradient", (g, x, slope)
+    for shape in ((2, 1), (3, 5), (64, 3, 3, 16), (70_001, 3), (5, 4001), (33, 7, 7, 32)):
+        x, g, gamma, beta = draw(shape, shape, shape[-1:], shape[-1:])
+        x = 3 * x + 5
+        mean, variance = x.mean(axis=tuple(range(x.ndim - 1))), x.var(axis=tuple(range(x.ndim - 1)))
+        yield "batch_norm", (x, gamma, beta, 1e-5)
+        yield "batch_norm_gradient", (g, x, gamma, mean, variance, 1e-5)
+        yield "sum", (x, tuple(range(x.ndim - 1)), False)
+        yield "sum", (x, tuple(range(x.ndim - 1)), True)
+        yield "sum", (x, tuple(range(x.ndim)), False)
+        yield "sum", (x, (0,), False)
+        yield "sum", (x, (x.ndim - 1,), True)
+        yield "sum", (x, (), False)
+    for m, k, n in ((1, 1, 1), (3, 5, 7), (129, 64, 33), (2000, 3, 1), (5, 70, 1000), (64, 784, 512), (257, 1, 300)):
+        yield "matmul", tuple(draw((m, k), (k, n)))
+    yield "matmul", tuple(draw((4, 3, 5), (5, 2)))
+    yield "matmul", tuple(draw((4, 3, 5), (4, 5, 2)))
+    for n, size, channels, out, kernel, stride, padding in (
+        (1, (5, 6), 1, 1, (1, 1), (1, 1), ((0, 0), (0, 0))),
+        (1, (28, 28), 1, 32, (4, 4), (2, 2), ((1, 1), (1, 1))),
+        (7, (9, 8), 3, 2, (3, 2), (2, 1), PAD),
+        (33, (14, 14), 32, 16, (4, 4), (2, 2), ((1, 1), (1, 1))),
+        (65, (1, 20), 4, 3, (1, 5), (1, 3), ((0, 0), (2, 2))),
+        (3, (5, 5), 2, 3, (1, 2), (3, 3), ((0, 0), (0, 0))),
+        (9, (3, 3), 2, 2, (5, 5), (1, 1), ((2, 2), (2, 2))),
+        (130, (28, 28), 1, 8, (5, 5), (1, 1), ((2, 2), (2, 2))),
+        (8, (7, 7), 64, 1, (5, 5), (2, 2), ((2, 2), (2, 2))),
+        (0, (5, 5), 2, 3, (3, 3), (1, 1), ((1, 1), (1, 1))),
+    ):
+        x, w, grad = conv_arguments(n, size, channels, out, kernel, stride, padding)
+        yield "conv", (x, w, stride, padding)
+        yield "conv_input_gradient", (grad, w, stride, padding, size)
+        yield "conv_filter_gradient", (x, grad, stride, padding, kernel)
+    for size in (1, 1000, 300_001):
+        theta, g, m, v = draw((size,), (size,), (size,), (size,))
+        yield "adam_step", (theta, g, m, v * v, 1e-2, (0.5, 0.99), 1e-8, 3)
+        yield "sgd_step", (theta, g, m, 1e-2, 0.9)
+        yield "sgd_step", (theta, g, None, 1e-2, 0.0)
+        yield "average_step", (theta, g, 0.9)
+
+
+CASES = list(cases())
+
+
+def cases_where(condition):
+    """A mark for the cases of which condition(name, how many numbers go in) holds."""
+    chosen = []
+    for i, (name, arguments) in enumerate(CASES):
+        if condition(name, sum(a.size for a in arguments if isinstance(a, np.ndarray))):
+            shape = "x".join(map(str, arguments[0].shape))
+            chosen.append(pytest.param(name, arguments, id=f"{name}-{shape}-{i}"))
+    return pytest.mark.parametrize("name, arguments", chosen)
+
+
+def in_place(name):
+    return name.endswith("_step")
+
+
+ALL = cases_where(lambda name, size: True)
+SMALL = cases_where(lambda name, size: not in_place(name) and size < 300_000)
+
+
+def convert(arguments, dtype):
+    return [a.astype(dtype) if isinstance(a, np.ndarray) else a for a in arguments]
+
+
+def run(module, name, arguments):
+    """What the kernel gives, or, where it works in place, its arguments afterwards: a list of arrays."""
+    arguments = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+    with np.errstate(over="ignore"):
+        result = getattr(module, name)(*arguments)
+    if result is None:
+        return [a for a in arguments if isinstance(a, np.ndarray)]
+    return [np.asarray(a) for a in (result if isinstance(result, tuple) else (result,))]
+
+
+def scale_of(name, arguments, result):
+    """How large the numbers are that a result was summed from; batch norm's gradient cancels down from its input."""
+    source = arguments[0] if name == "batch_norm_gradient" else result
+    return max(np.abs(result).max(initial=0.0), np.abs(source).max(initial=0.0))
+
+
+def public(module):
+    functions = {name: f for name, f in vars(module).items() if inspect.isfunction(f) and not name.startswith("_")}
+    return {
+        n: f
+        for n, f in functions.items()
+        if f.__module__.startswith("tinygan.kernels.") and "geometry" not in f.__module__
+    }
+
+
+HELPERS = {"pad_images", "im2col", "col2im"}  # of the simple conv, for students to read; the fast one has its own
+
+
+def test_both_modules_have_every_kernel():
+    fast, simple = public(numpy_kernels), public(cupy_kernels)
+    assert set(simple) - HELPERS == set(fast) - HELPERS
+    for name in set(fast) - HELPERS:
+        ours, theirs = (inspect.signature(f) for f in (fast[name], simple[name]))
+        assert list(ours.parameters) == list(theirs.parameters), name
+        assert [p.default for p in ours.parameters.values()] == [p.default for p in theirs.parameters.values()], name
+    assert {name for name, _ in CASES} == set(simple) - HELPERS, "a kernel has no case here"
+
+
+@TYPES
+@ALL
+def test_fast_equals_simple(name, arguments, dtype):
+    expected = run(cupy_kernels, name, convert(arguments, np.float64))
+    result = run(numpy_kernels, name, convert(arguments, dtype))
+    # Sums over n numbers lose up to √n units of the last place, batch norm's gradient has differences of such sums.
+    tolerance = 1e-12 if dtype == np.float64 else 2e-5
+    assert len(result) == len(expected)
+    for r, e in zip(result, expected, strict=True):
+        assert r.dtype == dtype and r.shape == e.shape
+        scale = 0 if name in ("tanh", "sigmoid", "softplus", "leaky_relu") else scale_of(name, arguments, e)
+        np.testing.assert_allclose(r, e, rtol=tolerance, atol=tolerance * scale)
+
+
+def scattered(a):
+    """The same values, every other element of a larger array with its axes reversed: contiguous in no way."""
+    room = np.full(tuple(2 * n for n in reversed(a.shape)), np.nan, a.dtype)
+    every_other = (..., *(slice(None, None, 2),) * a.ndim)
+    view = room[every_other]
+    view[...] = a.T
+    return view.T
+
+
+@SMALL
+def test_scattered_inputs(name, arguments):
+    expected = getattr(cupy_kernels, name)(*arguments)
+    inputs = [scattered(a) if isinstance(a, np.ndarray) else a for a in arguments]
+    before = [a.copy() if isinstance(a, np.ndarray) else a for a in inputs]
+    result = getattr(numpy_kernels, name)(*inputs)
+    for a, b in zip(inputs, before, strict=True):
+        assert np.array_equal(a, b), "an input was changed"
+    for r, e in zip(*((x if isinstance(x, tuple) else (x,)) for x in (result, expected)), strict=True):
+        np.testing.assert_allclose(r, e, rtol=1e-12, atol=1e-12 * scale_of(name, arguments, e))
+
+
+@SMALL
+def test_flipped_and_broadcast_inputs(name, arguments):
+    """Negative and zero strides: a gradient that came from a sum is such a view."""
+    for view in (
+        lambda a: a[::-1],
+        lambda a: np.broadcast_to(a.reshape(-1)[:1].reshape((1,) * a.ndim), a.shape) if a.size else a,
+    ):
+        inputs = [view(arguments[0]), *arguments[1:]]
+        result, expected = getattr(numpy_kernels, name)(*inputs), getattr(cupy_kernels, name)(*inputs)
+        for r, e in zip(*((x if isinstance(x, tuple) else (x,)) for x in (result, expected)), strict=True):
+            # The variance of equal numbers is rounding, which 1/√(v + ε) makes larger.
+            tolerance = 1e-9 if "batch_norm" in name else 1e-12
+            np.testing.assert_allclose(r, e, rtol=tolerance, atol=tolerance * (1 + np.abs(e).max(initial=0.0)))
+
+
+# ---------------------------------------------------------------- the same bytes for any number of threads (law 7)
+
+
+@TYPES
+@ALL
+def test_same_bytes_for_any_number_of_threads(name, arguments, dtype):
+    inputs = convert(arguments, dtype)
+    results = []
+    for count in (1, 2, 3):
+        tg.set_threads(count)
+        results.append([a.tobytes() for a in run(numpy_kernels, name, inputs)])
+    assert results[0] == results[1] == results[2]
+
+
+def test_same_bytes_again_and_again():
+    """Which thread takes which chunk varies from run to run."""
+    tg.set_threads(2)
+    for name in ("conv_filter_gradient", "conv_input_gradient", "conv", "batch_norm_gradient", "sum", "matmul"):
+        arguments = max((args for n, args in CASES if n == name), key=lambda args: args[0].size)
+        first = [a.tobytes() for a in run(numpy_kernels, name, convert(arguments, np.float32))]
+        for _ in range(5):
+            assert [a.tobytes() for a in run(numpy_kernels, name, convert(arguments, np.float32))] == first
+
+
+# ---------------------------------------------------------------- memory
+
+
+@cases_where(lambda name, size: not in_place(name))
+def test_scratch_memory_never_escapes(name, arguments):
+    """Two results share no memory with each other or an input, and don't change when the kernel runs again."""
+    inputs = convert(arguments, np.float32)
+    first = [
+        np.asarray(a) for a in (lambda r: r if isinstance(r, tuple) else (r,))(getattr(numpy_kernels, name)(*inputs))
+    ]
+    copies = [a.copy() for a in first]
+    others = [-a if isinstance(a, np.ndarray) else a for a in inputs]
+    if name == "batch_norm_gradient":
+        others[4] = -others[4]  # a variance
+    with np.errstate(over="ignore"):
+        second = getattr(numpy_kernels, name)(*others)
+    second = [np.asarray(a) for a in (second if isinstance(second, tuple) else (second,))]
+    for a, old in zip(first, copies, strict=True):
+        assert np.array_equal(a, old)
+        assert a.flags.writeable
+        for b in (*second, *(i for i in inputs if isinstance(i, np.ndarray))):
+            assert not np.may_share_memory(a, b)
+    for i, a in enumerate(first):
+        assert not any(np.may_share_memory(a, b) for b in first[:i])
+
+
+def test_two_user_threads_at_once():
+    """Sampling while training: kernels called from several threads don't step on each other's scratch memory."""
+    tg.set_threads(2)
+    x, w, _ = conv_arguments(16, (14, 14), 8, 16, (4, 4), (2, 2), ((1, 1), (1, 1)))
+    expected = numpy_kernels.conv(x, w, (2, 2), ((1, 1), (1, 1))).tobytes()
+    wrong = []
+
+    def work():
+        for _ in range(20):
+            if numpy_kernels.conv(x, w, (2, 2), ((1, 1), (1, 1))).tobytes() != expected:
+                wrong.append(threading.current_thread().name)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+# ---------------------------------------------------------------- the pool
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_every_index_once(count):
+    tg.set_threads(count)
+    for n in (0, 1, 2, 1000):
+        seen = []
+        backend.parallel_for(seen.append, n)
+        assert sorted(seen) == list(range(n))
+
+
+@pytest.mark.parametrize("where", ["first", "last", "all"])
+def test_errors_of_threads_propagate(where):
+    """Wherever it happens; and nobody writes any more by the time it is raised."""
+    tg.set_threads(3)
+    running = []
+
+    def work(i):
+        running.append(i)
+        try:
+            if where == "all" or i == {"first": 0, "last": 19}[where]:
+                raise KeyError(i)
+        finally:
+            running.remove(i)
+
+    with pytest.raises(KeyError):
+        backend.parallel_for(work, 20)
+    assert not running
+    total = []
+    backend.parallel_for(total.append, 20)  # the pool goes on working
+    assert sorted(total) == list(range(20))
+
+
+def test_nested_work_doesnt_deadlock():
+    tg.set_threads(2)
+    seen = []
+    backend.parallel_for(lambda i: backend.parallel_for(lambda j: seen.append((i, j)), 5), 5)
+    assert sorted(seen) == [(i, j) for i in range(5) for j in range(5)]
+
+
+def test_context_reaches_the_helpers():
+    """A context variable set by the caller (such as no_grad) is seen in every chunk."""
+    tg.set_threads(3)
+    with tg.no_grad():
+        seen = []
+        backend.parallel_for(lambda i: seen.append((tg.Tensor([1.0], requires_grad=True) * 2).requires_grad), 50)
+    assert not any(seen)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12 warns of fork in a process with threads
+def test_a_forked_child_computes():
+    """The child has none of the pool's threads: it must make its own, not wait for those."""
+    tg.set_threads(2)
+    x, w, _ = conv_arguments(40, (14, 14), 8, 16, (4, 4), (2, 2), ((1, 1), (1, 1)))
+    expected = numpy_kernels.conv(x, w, (2, 2), ((1, 1), (1, 1))).tobytes()
+    backend.parallel_for(lambda i: None, 10)  # so that there is a pool
+    assert backend._pool is not None
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(20)
+            same = numpy_kernels.conv(x, w, (2, 2), ((1, 1), (1, 1))).tobytes() == expected
+            threads = set()
+            backend.parallel_for(lambda i: (threads.add(threading.get_ident()), time.sleep(0.01)), 10)
+            os._exit(0 if same and len(threads) == 2 else 1)
+        finally:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
