@@ -99,6 +99,9 @@ def shares_memory(a: Array, b: Array) -> bool:
 
 # ---------------------------------------------------------------- threads
 
+# Numbers of malloc.h: blocks up to 32 MiB (the most it takes) come from the heap, whose top is kept up to 1 GiB.
+MALLOC_SETTINGS = {"M_MMAP_THRESHOLD": (-3, 32 << 20), "M_TRIM_THRESHOLD": (-1, 1 << 30), "M_TOP_PAD": (-2, 64 << 20)}
+
 _threads: int | None = None
 _pool: Any = None
 _blas_limit: Any = None
@@ -136,7 +139,7 @@ def parallel_for(work: Callable[[int], object], count: int) -> None:
     For results that don't depend on the number of threads, each index must be a piece of work of its own,
     cut by sizes alone, that writes to a place of its own.
     """
-    _limit_blas()
+    _prepare_process()
     helpers = min(threads(), count) - 1
     pool = None if helpers < 1 or getattr(_in_worker, "yes", False) else _get_pool()
     if pool is None:
@@ -178,15 +181,33 @@ def _mark_worker() -> None:
     _in_worker.yes = True
 
 
-def _limit_blas() -> None:
+def _prepare_process() -> None:
+    """Once, before the first kernel: BLAS at one thread, and freed memory kept."""
     global _blas_limit
     if _blas_limit is None:
+        _keep_freed_memory()
         try:
             from threadpoolctl import threadpool_limits
 
             _blas_limit = threadpool_limits(1, user_api="blas")
         except ImportError:
             _blas_limit = "threadpoolctl is missing: BLAS keeps its own number of threads"
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to reuse large freed blocks instead of giving them back to the system.
+
+    Each step needs the same sizes again, and every page that comes anew from the system costs a fault: thousands a
+    step, for which threads wait for each other.
+    """
+    try:
+        import ctypes
+
+        mallopt = ctypes.CDLL(None).mallopt
+    except (ImportError, OSError, AttributeError, TypeError):
+        return  # not glibc
+    for parameter, value in MALLOC_SETTINGS.values():
+        mallopt(parameter, value)
 
 
 def _reset_pool() -> None:

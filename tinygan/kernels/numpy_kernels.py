@@ -4,8 +4,10 @@ What each kernel computes is said by its short twin of the same name in `cupy_ke
 alone and partial sums are added in their order, so the results are the same bytes for any number of threads.
 """
 
+import math
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,28 +16,36 @@ from ..backend import Array, parallel_for
 from . import cupy_kernels as simple
 from .geometry import Padding, Pair, conv_output_size
 
-CHUNK_BYTES = 1 << 18  # of one array in element-wise work: several such chunks fit a core's second-level cache
-COLUMN_BYTES = 1 << 21  # of the im2col matrix of one chunk of images
+CHUNK_BYTES = 1 << 21  # of one array in element-wise work: several such chunks fit a core's second-level cache
+COLUMN_BYTES = 1 << 22  # of the im2col matrix of one chunk of images
 MULTIPLY_ADDS = 1 << 22  # of one piece of a matrix product
-LANES = 8  # partial sums of a reduction over the batch
+LANES = 4  # partial sums of a reduction over the batch
 
 _local = threading.local()
 
 
 def _scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
     """An uninitialised buffer, kept by each thread for reuse: fresh memory costs page faults. Never leaves a kernel."""
-    buffers = _local.__dict__.setdefault("buffers", {})
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    buffers = _local.__dict__
+    size = math.prod(shape) * dtype.itemsize
     buffer = buffers.get(name)
     if buffer is None or buffer.size < size:
         buffer = buffers[name] = np.empty(size, np.uint8)
-    return buffer[:size].view(dtype).reshape(shape)
+    return np.ndarray(shape, dtype, buffer)
+
+
+def _chunks(length: int, row_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> list[slice]:
+    """Slices that cover range(length): of one size but for the last, each of at most about chunk_bytes."""
+    count = max(1, -(-length * row_bytes // chunk_bytes))
+    count += count > 1 and count % 2  # an even number, so that two threads end together
+    size = max(1, -(-length // count))
+    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
 def _for_chunks(work: Callable[[slice], object], length: int, row_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> None:
-    """Call work(slice) for slices that cover range(length), each of about chunk_bytes."""
-    size = max(1, chunk_bytes // max(1, row_bytes))
-    parallel_for(lambda i: work(slice(i * size, min((i + 1) * size, length))), -(-length // size))
+    """Call work(slice) for each of these chunks, on all threads."""
+    chunks = _chunks(length, row_bytes, chunk_bytes)
+    parallel_for(lambda i: work(chunks[i]), len(chunks))
 
 
 def _elementwise(function: Callable[..., object], *arrays: Array) -> Array:
@@ -113,50 +123,67 @@ def _column_sums(function: Callable[..., Array], *arrays: Array) -> Array:
     """Σ over all axes but the last of function(*arrays), where the function is given chunks of rows (M, C)."""
     channels = arrays[0].shape[-1]
     flat = [np.ascontiguousarray(a).reshape(-1, channels) for a in arrays]
-    length, row_bytes = flat[0].shape[0], channels * arrays[0].itemsize
-    size = max(1, CHUNK_BYTES // row_bytes)
-    partial = np.zeros((-(-length // size), channels), arrays[0].dtype)
+    chunks = _chunks(flat[0].shape[0], channels * arrays[0].itemsize)
+    partial = np.zeros((len(chunks), channels), arrays[0].dtype)
 
-    def chunk(rows: slice) -> None:
-        values = function(*(a[rows] for a in flat))
-        np.matmul(np.ones(values.shape[0], values.dtype), values, out=partial[rows.start // size])
+    def sum_chunk(i: int) -> None:
+        values = function(*(a[chunks[i]] for a in flat))
+        np.matmul(np.ones(values.shape[0], values.dtype), values, out=partial[i])
 
-    _for_chunks(chunk, length, row_bytes)
+    parallel_for(sum_chunk, len(chunks))
     return partial.sum(axis=0)
 
 
 # ---------------------------------------------------------------- convolution: x (N, H, W, C), w (KH, KW, C, O)
 
 
-def _pad(x: Array, padding: Padding) -> Array:
+@lru_cache(maxsize=64)
+def _padded(thread: int, shape: tuple[int, ...], padding: Padding, dtype: Any) -> tuple[Array, Array]:
+    """A buffer of this thread's for padded images, and its inside. The border is 0 for good: nobody writes it."""
     (top, bottom), (left, right) = padding
-    n, height, width, channels = x.shape
-    if not (top or bottom or left or right):
-        return np.ascontiguousarray(x)
-    padded = _scratch("pad", (n, top + height + bottom, left + width + right, channels), x.dtype)
-    padded[:, :top] = 0
-    padded[:, top + height :] = 0
-    padded[:, top : top + height, :left] = 0
-    padded[:, top : top + height, left + width :] = 0
-    padded[:, top : top + height, left : left + width] = x
-    return padded
+    n, height, width, channels = shape
+    padded = np.zeros((n, top + height + bottom, left + width + right, channels), dtype)
+    return padded, padded[:, top : top + height, left : left + width]
 
 
 def _im2col(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     """(N, H, W, C) -> (N·OH·OW, KH·KW·C), in scratch memory."""
-    kh, kw = kernel
-    padded = _pad(x, padding)
+    (kh, kw), (sh, sw) = kernel, stride
+    padded, inside = _padded(threading.get_ident(), x.shape, padding, x.dtype)
+    inside[...] = x
     n, height, width, channels = padded.shape
-    rows = conv_output_size(height, kh, stride[0], (0, 0))
-    cols = conv_output_size(width, kw, stride[1], (0, 0))
+    rows, cols = (height - kh) // sh + 1, (width - kw) // sw + 1
     s_n, s_h, s_w, s_c = padded.strides
     # One run of KW·C numbers lies together in memory, since channels are the last axis.
-    patches = np.lib.stride_tricks.as_strided(
-        padded, (n, rows, cols, kh, kw * channels), (s_n, s_h * stride[0], s_w * stride[1], s_h, s_c), writeable=False
+    patches = np.ndarray(
+        (n, rows, cols, kh, kw * channels), x.dtype, padded, 0, (s_n, s_h * sh, s_w * sw, s_h, s_c)
     )
     columns = _scratch("columns", patches.shape, x.dtype)
     np.copyto(columns, patches)
     return columns.reshape(n * rows * cols, kh * kw * channels)
+
+
+def _col2im(columns: Array, stride: Pair, padding: Padding, out: Array) -> None:
+    """The adjoint of im2col, (N, OH, OW, KH, KW, C) -> (N, H, W, C), written to `out`.
+
+    The padded image is seen as blocks of stride × stride pixels. Each patch starts at a block's corner, so what it
+    has for the block i down and j across is put in place by one addition for all patches.
+    """
+    n, rows, cols, kh, kw, channels = columns.shape
+    (sh, sw), ((top, _), (left, _)) = stride, padding
+    if channels < 8:  # too few numbers side by side for the inner loop of the additions below
+        out[...] = simple.col2im(columns, out.shape[1:3], stride, padding)
+        return
+    high = max(rows + -(-kh // sh) - 1, -(-(top + out.shape[1]) // sh))
+    wide = max(cols + -(-kw // sw) - 1, -(-(left + out.shape[2]) // sw))
+    blocks = _scratch("blocks", (n, high, sh, wide, sw, channels), columns.dtype)
+    blocks.fill(0)
+    for i in range(-(-kh // sh)):
+        for j in range(-(-kw // sw)):
+            part = columns[:, :, :, i * sh : (i + 1) * sh, j * sw : (j + 1) * sw].swapaxes(2, 3)
+            blocks[:, i : i + rows, : part.shape[2], j : j + cols, : part.shape[4]] += part
+    padded = blocks.reshape(n, high * sh, wide * sw, channels)
+    out[...] = padded[:, top : top + out.shape[1], left : left + out.shape[2]]
 
 
 def _images_per_chunk(rows: int, cols: int, w_shape: tuple[int, ...], itemsize: int) -> int:
@@ -187,7 +214,7 @@ def conv_input_gradient(grad: Array, w: Array, stride: Pair, padding: Padding, s
         g = np.ascontiguousarray(grad[s]).reshape(-1, out)
         columns = _scratch("columns", (g.shape[0], filters.shape[1]), x.dtype)
         np.matmul(g, filters, out=columns)
-        x[s] = simple.col2im(columns.reshape(-1, rows, cols, *w.shape[:3]), size, stride, padding)
+        _col2im(columns.reshape(-1, rows, cols, *w.shape[:3]), stride, padding, x[s])
 
     _for_chunks(chunk, n, 1, _images_per_chunk(rows, cols, w.shape, x.itemsize))
     return x
