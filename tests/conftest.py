@@ -10,16 +10,16 @@ sys.path.insert(0, str(Path(__file__).parent))  # for op_table and fake_cupy, al
 import fake_cupy
 
 import tinygan as tg
-from tinygan import backend
+from tinygan import backend, threads
 
 
 @pytest.fixture(autouse=True)
 def same_settings_afterwards():
     """Device and number of threads are the process's own: no test may leave them changed."""
-    device, count = backend.device(), backend._threads
+    device, count = backend.device(), threads._count
     yield
     backend.use(device)
-    if backend._threads != count:
+    if threads._count != count:
         tg.set_threads(count)
 
 

@@ -85,49 +85,6 @@ def test_shares_memory():
     assert backend.shares_memory(a.T[1:], a) and not backend.shares_memory(a[[0]], a)
 
 
-# ---------------------------------------------------------------- threads
-
-
-def test_set_threads():
-    tg.set_threads(3)
-    assert backend.threads() == 3
-    tg.set_threads(None)
-    assert backend.threads() >= 1
-    for bad in (0, -1, 1.5, "2"):
-        with pytest.raises(SettingError, match=r"set_threads\(.*\): a whole number of at least 1 is expected, or None"):
-            tg.set_threads(bad)
-
-
-def test_threads_from_the_environment(monkeypatch):
-    tg.set_threads(None)
-    monkeypatch.setenv("TINYGAN_THREADS", "3")
-    assert backend.threads() == 3
-    tg.set_threads(2)
-    assert backend.threads() == 2  # what the program says goes before
-    tg.set_threads(None)
-    monkeypatch.setenv("TINYGAN_THREADS", "")
-    assert backend.threads() >= 1
-    for bad in ("0", "-2", "two", "1.5", "²"):
-        monkeypatch.setenv("TINYGAN_THREADS", bad)
-        with pytest.raises(SettingError, match=r"TINYGAN_THREADS=.*: a whole number of at least 1 is expected"):
-            backend.threads()
-
-
-def test_where_no_thread_can_be_started(monkeypatch):
-    """A browser's Python: everything on one thread, found out once."""
-    import threading
-
-    tg.set_threads(2)
-
-    def refuse(self):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    seen = []
-    backend.parallel_for(seen.append, 5)
-    assert seen == [0, 1, 2, 3, 4] and backend.threads() == 1
-
-
 # ---------------------------------------------------------------- random numbers (law 7)
 
 DRAW = """

@@ -17,7 +17,7 @@ SOURCES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path i
 
 # Floor by floor, from the ground up. Rooms of one floor may use each other, without circles.
 FLOORS = [
-    {"backend", "errors", "_version", "files"},
+    {"backend", "threads", "errors", "_version", "files"},
     {"kernels"},
     {"autograd"},
     {"ops", "gradcheck", "testing"},

@@ -19,6 +19,7 @@ from tinygan.errors import DTypeError, GraphError, SettingError, ShapeError
 from tinygan.gan import GAN, generate, place_like
 from tinygan.models import build_gan
 from tinygan.optim import SGD, Adam
+from tinygan.threads import set_threads
 
 RNG = np.random.default_rng
 REAL = RNG(0).uniform(-1, 1, (8, 4, 4, 1)).astype(np.float32)
@@ -323,10 +324,10 @@ def test_the_number_of_threads_does_not_matter():
     results = []
     try:
         for count in (1, 2, 4):
-            backend.set_threads(count)
+            set_threads(count)
             results.append(train(make(), 2, real))
     finally:
-        backend.set_threads(None)
+        set_threads(None)
     assert results[0] == results[1] == results[2]
 
 

@@ -1,16 +1,12 @@
 """The fast NumPy kernels against their short twins (cupy_kernels, run on NumPy arrays): numbers, threads, memory."""
 
 import inspect
-import os
-import signal
 import threading
-import time
 
 import numpy as np
 import pytest
 
 import tinygan as tg
-from tinygan import backend
 from tinygan.kernels import cupy_kernels, numpy_kernels
 
 PAD = ((1, 2), (0, 1))
@@ -259,76 +255,3 @@ def test_two_user_threads_at_once():
     for t in threads:
         t.join()
     assert not wrong
-
-
-# ---------------------------------------------------------------- the pool
-
-
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_every_index_once(count):
-    tg.set_threads(count)
-    for n in (0, 1, 2, 1000):
-        seen = []
-        backend.parallel_for(seen.append, n)
-        assert sorted(seen) == list(range(n))
-
-
-@pytest.mark.parametrize("where", ["first", "last", "all"])
-def test_errors_of_threads_propagate(where):
-    """Wherever it happens; and nobody writes any more by the time it is raised."""
-    tg.set_threads(3)
-    running = []
-
-    def work(i):
-        running.append(i)
-        try:
-            if where == "all" or i == {"first": 0, "last": 19}[where]:
-                raise KeyError(i)
-        finally:
-            running.remove(i)
-
-    with pytest.raises(KeyError):
-        backend.parallel_for(work, 20)
-    assert not running
-    total = []
-    backend.parallel_for(total.append, 20)  # the pool goes on working
-    assert sorted(total) == list(range(20))
-
-
-def test_nested_work_doesnt_deadlock():
-    tg.set_threads(2)
-    seen = []
-    backend.parallel_for(lambda i: backend.parallel_for(lambda j: seen.append((i, j)), 5), 5)
-    assert sorted(seen) == [(i, j) for i in range(5) for j in range(5)]
-
-
-def test_context_reaches_the_helpers():
-    """A context variable set by the caller (such as no_grad) is seen in every chunk."""
-    tg.set_threads(3)
-    with tg.no_grad():
-        seen = []
-        backend.parallel_for(lambda i: seen.append((tg.Tensor([1.0], requires_grad=True) * 2).requires_grad), 50)
-    assert not any(seen)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12 warns of fork in a process with threads
-def test_a_forked_child_computes():
-    """The child has none of the pool's threads: it must make its own, not wait for those."""
-    tg.set_threads(2)
-    x, w, _ = conv_arguments(40, (14, 14), 8, 16, (4, 4), (2, 2), ((1, 1), (1, 1)))
-    expected = numpy_kernels.conv(x, w, (2, 2), ((1, 1), (1, 1))).tobytes()
-    backend.parallel_for(lambda i: None, 10)  # so that there is a pool
-    assert backend._pool is not None
-    child = os.fork()
-    if child == 0:
-        try:
-            signal.alarm(20)
-            same = numpy_kernels.conv(x, w, (2, 2), ((1, 1), (1, 1))).tobytes() == expected
-            threads = set()
-            backend.parallel_for(lambda i: (threads.add(threading.get_ident()), time.sleep(0.01)), 10)
-            os._exit(0 if same and len(threads) == 2 else 1)
-        finally:
-            os._exit(2)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0

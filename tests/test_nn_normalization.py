@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tinygan import Tensor, backend, gradcheck, nn
+from tinygan import Tensor, gradcheck, nn
 from tinygan.errors import SettingError, ShapeError
+from tinygan.threads import set_threads
 
 RNG = np.random.default_rng
 
@@ -105,11 +106,11 @@ def test_running_statistics_are_the_same_bytes_for_any_number_of_threads():
     results = []
     try:
         for count in (1, 2, 3):
-            backend.set_threads(count)
+            set_threads(count)
             norm = nn.BatchNorm(64)
             results.append([norm(x).numpy().tobytes(), *(a.tobytes() for a in norm.state_dict().values())])
     finally:
-        backend.set_threads(None)
+        set_threads(None)
     assert results[0] == results[1] == results[2]
 
 

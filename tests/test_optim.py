@@ -7,6 +7,7 @@ import pytest
 from tinygan import Tensor, backend, nn
 from tinygan.errors import GraphError, SettingError, ShapeError
 from tinygan.optim import SGD, Adam
+from tinygan.threads import set_threads
 
 RNG = np.random.default_rng
 SHAPES = [(3, 2), (), (5,)]
@@ -87,7 +88,7 @@ def test_adam_over_many_chunks_is_the_same_for_any_number_of_threads():
     results = []
     try:
         for count in (1, 2):
-            backend.set_threads(count)
+            set_threads(count)
             p = nn.Parameter(RNG(0).standard_normal(200_001).astype(np.float32))
             optimizer = Adam([p])
             for i in range(2):
@@ -95,7 +96,7 @@ def test_adam_over_many_chunks_is_the_same_for_any_number_of_threads():
                 optimizer.step()
             results.append(p.numpy().tobytes())
     finally:
-        backend.set_threads(None)
+        set_threads(None)
     assert results[0] == results[1]
 
 

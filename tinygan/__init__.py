@@ -11,9 +11,10 @@ tg.data, tg.Trainer, tg.plotting            training                tg.use, tg.s
 from . import data, errors, losses, models, nn, ops, optim, plotting, testing
 from ._version import __version__
 from .autograd import Op, Tensor, debug, grad, no_grad
-from .backend import seed, set_threads, use
+from .backend import seed, use
 from .gan import GAN
 from .gradcheck import gradcheck
+from .threads import set_threads
 from .training import Trainer
 
 __all__ = [

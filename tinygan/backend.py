@@ -1,16 +1,11 @@
-"""Which array library and device, how many threads, and where random numbers come from.
+"""Which array library and device, and where random numbers come from.
 
 Nothing here knows of gradients. Only this file and `kernels/` may import cupy.
 """
 
-import contextvars
 import importlib
-import itertools
-import os
 import sys
-import threading
 import zlib
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -95,135 +90,6 @@ def to_host(array: Array) -> Array:
 def shares_memory(a: Array, b: Array) -> bool:
     """Whether they lie in the same stretch of memory, so that a change of one may be seen in the other."""
     return bool(device_of(a) == device_of(b) and array_library(a).may_share_memory(a, b))
-
-
-# ---------------------------------------------------------------- threads
-
-# Numbers of malloc.h: blocks up to 32 MiB (the most it takes) come from the heap, whose top is kept up to 1 GiB.
-MALLOC_SETTINGS = {"M_MMAP_THRESHOLD": (-3, 32 << 20), "M_TRIM_THRESHOLD": (-1, 1 << 30), "M_TOP_PAD": (-2, 64 << 20)}
-
-_threads: int | None = None
-_pool: Any = None
-_blas_limit: Any = None
-_in_worker = threading.local()
-
-
-def set_threads(count: int | None) -> None:
-    """Use `count` threads in NumPy kernels; None: $TINYGAN_THREADS, else as many as the process may use cores.
-
-    The results are the same bytes for any count. BLAS itself is held at one thread, process-wide, from the
-    first kernel on, since tinygan splits its work into chunks and multiplies those side by side.
-    """
-    global _threads
-    if count is not None and (not isinstance(count, int) or count < 1):
-        raise SettingError(f"set_threads({count!r}): a whole number of at least 1 is expected, or None")
-    _threads = count
-    _reset_pool()
-
-
-def threads() -> int:
-    """How many threads NumPy kernels use."""
-    if _threads is not None:
-        return _threads
-    setting = os.environ.get("TINYGAN_THREADS", "")
-    if setting:
-        if not setting.isdecimal() or int(setting) < 1:
-            raise SettingError(f"TINYGAN_THREADS={setting!r}: a whole number of at least 1 is expected")
-        return int(setting)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def parallel_for(work: Callable[[int], object], count: int) -> None:
-    """Run work(0) … work(count − 1) on all threads, in no set order; the first error is raised here.
-
-    For results that don't depend on the number of threads, each index must be a piece of work of its own,
-    cut by sizes alone, that writes to a place of its own.
-    """
-    _prepare_process()
-    helpers = min(threads(), count) - 1
-    pool = None if helpers < 1 or getattr(_in_worker, "yes", False) else _get_pool()
-    if pool is None:
-        for i in range(count):
-            work(i)
-        return
-    indices = itertools.count()
-
-    def drain() -> None:
-        while (i := next(indices)) < count:
-            work(i)
-
-    futures = [pool.submit(contextvars.copy_context().run, drain) for _ in range(helpers)]
-    try:
-        drain()
-    finally:
-        errors = [future.exception() for future in futures]  # waits for all: nobody writes after we return
-    for error in errors:
-        if error is not None:
-            raise error
-
-
-def _get_pool() -> Any:
-    """The pool of helper threads, or None where no thread can be started (a browser's Python)."""
-    global _pool
-    if _pool is None:
-        try:
-            from concurrent.futures import ThreadPoolExecutor
-
-            pool = ThreadPoolExecutor(threads() - 1, "tinygan", initializer=_mark_worker)
-            pool.submit(int).result()
-            _pool = pool
-        except (ImportError, RuntimeError):
-            set_threads(1)
-    return _pool
-
-
-def _mark_worker() -> None:
-    _in_worker.yes = True
-
-
-def _prepare_process() -> None:
-    """Once, before the first kernel: BLAS at one thread, and freed memory kept."""
-    global _blas_limit
-    if _blas_limit is None:
-        _keep_freed_memory()
-        try:
-            from threadpoolctl import threadpool_limits
-
-            _blas_limit = threadpool_limits(1, user_api="blas")
-        except ImportError:
-            _blas_limit = "threadpoolctl is missing: BLAS keeps its own number of threads"
-
-
-def _keep_freed_memory() -> None:
-    """Tell glibc to reuse large freed blocks instead of giving them back to the system.
-
-    Each step needs the same sizes again, and every page that comes anew from the system costs a fault: thousands a
-    step, for which threads wait for each other.
-    """
-    try:
-        import ctypes
-
-        mallopt = ctypes.CDLL(None).mallopt
-    except (ImportError, OSError, AttributeError, TypeError):
-        return  # not glibc
-    for parameter, value in MALLOC_SETTINGS.values():
-        mallopt(parameter, value)
-
-
-def _reset_pool() -> None:
-    global _pool
-    if _pool is not None:
-        _pool.shutdown(wait=False)
-    _pool = None
-
-
-def _forget_pool() -> None:
-    global _pool
-    _pool = None  # threads don't survive a fork, and to shut them down in the child would wait for ever
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
 
 
 # ---------------------------------------------------------------- random numbers

@@ -11,6 +11,7 @@ from ._version import __version__
 from .errors import TinyganError
 from .gan import GAN, generate
 from .losses import OBJECTIVES
+from .threads import thread_count
 from .training import Trainer
 
 FAST_STEPS = 60  # with TINYGAN_FAST=1: enough to see that everything works
@@ -89,7 +90,7 @@ def _load_data(options: argparse.Namespace) -> data.Dataset:
 
 def _describe(name: str, gan: GAN, batch_size: int) -> str:
     sizes = [sum(p.size for p in player.parameters()) for player in (gan.generator, gan.discriminator)]
-    place = f"cpu, {backend.threads()} threads" if backend.device() == "cpu" else "gpu"
+    place = f"cpu, {thread_count()} threads" if backend.device() == "cpu" else "gpu"
     return (
         f"{name}: G has {sizes[0]:,} parameters, D {sizes[1]:,}; {type(gan.objective).__name__} objective, "
         f"{gan.g_optimizer.describe()}, batch {batch_size}, seed {gan.seed}, on the {place}"

@@ -15,6 +15,7 @@ from . import backend
 from ._version import __version__
 from .data import load
 from .errors import TinyganError
+from .threads import thread_count
 
 AVX512_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")  # what OpenBLAS calls its AVX-512 code
 PACKAGES = ("numpy", "cupy", "matplotlib", "PIL", "tqdm", "pooch", "threadpoolctl")
@@ -27,7 +28,7 @@ def examine() -> Iterator[Finding]:
     yield "tinygan", f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}", ""
     yield "packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES), _missing_hint()
     yield from _blas()
-    yield "threads", f"{backend.threads()} for tinygan's kernels", ""
+    yield "threads", f"{thread_count()} for tinygan's kernels", ""
     problem = backend.gpu_problem()
     yield "GPU", "none" if problem else backend.gpu_name(), problem or ""
     for name in ("mnist", "fashion-mnist"):

@@ -113,7 +113,7 @@ class Model:
     batch_size: int = 64
     average: float = 0.99
     objective: str = "non-saturating"
-    steps: int = 5000
+    steps: int = 2800
 
 
 MODELS: dict[str, Model] = {

@@ -21,6 +21,7 @@ from .errors import DataError, FileError, NonFiniteError, SettingError
 from .files import atomic_write
 from .gan import GAN
 from .nn import Module
+from .threads import thread_count
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
@@ -57,7 +58,7 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
         "device": backend.device(),
-        "threads": str(backend.threads()),
+        "threads": str(thread_count()),
     }
 
 

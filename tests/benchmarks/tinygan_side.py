@@ -17,6 +17,7 @@ from tinygan.kernels import cupy_kernels, numpy_kernels
 from tinygan.models import MODELS
 from tinygan.nn import frozen
 from tinygan.optim import Adam
+from tinygan.threads import thread_count
 
 SHAPE = (28, 28, 1)
 # A kernel is what exists under the same name for NumPy and for CuPy.
@@ -74,7 +75,7 @@ class Side:
         else:
             blas = [
                 f"{b['internal_api']} {b['version']}, kernel {b.get('architecture', 'unknown')}, "
-                f"{b['num_threads']} thread(s) inside each of tinygan's {backend.threads()}"
+                f"{b['num_threads']} thread(s) inside each of tinygan's {thread_count()}"
                 for b in threadpool_info()
                 if b["user_api"] == "blas"
             ]

@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, parallel_for
+from ..backend import Array
+from ..threads import parallel_for
 from . import cupy_kernels as simple
 from .geometry import Padding, Pair, conv_output_size
 
-CHUNK_BYTES = 1 << 21  # of one array in element-wise work: several such chunks fit a core's second-level cache
+CHUNK_BYTES = 1 << 21  # of one array in element-wise work: with less, a second thread costs more than it brings
 COLUMN_BYTES = 1 << 22  # of the im2col matrix of one chunk of images
 MULTIPLY_ADDS = 1 << 22  # of one piece of a matrix product
+SUM_BLOCK = 256  # rows
 LANES = 4  # partial sums of a reduction over the batch
 
 _local = threading.local()
@@ -85,11 +87,12 @@ def leaky_relu(x: Array, slope: float) -> Array:
 
 
 def leaky_relu_gradient(grad: Array, x: Array, slope: float) -> Array:
+    if not 0 <= slope <= 1:
+        return simple.leaky_relu_gradient(grad, x, slope)
+
     def chunk(grad: Array, x: Array, result: Array) -> None:
-        # The factor is 1 where x > 0 and else slope: slope + (1 − slope)·[x > 0], without a branch.
         np.greater(x, 0, out=result)
-        result *= 1 - slope
-        result += slope
+        np.maximum(result, slope, out=result)  # the factor: 1 where x > 0, else slope
         result *= grad
 
     return _elementwise(chunk, grad, x)
@@ -101,6 +104,8 @@ def leaky_relu_gradient(grad: Array, x: Array, slope: float) -> Array:
 def matmul(a: Array, b: Array) -> Array:
     if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype:
         return a @ b
+    if a.shape[1] == 1:
+        return a * b  # an outer product, for which BLAS isn't called, nor the plain loop fast
     result = np.empty((a.shape[0], b.shape[1]), a.dtype)
     rows, inner, columns = a.shape[0], a.shape[1], b.shape[1]
     if rows >= columns:
@@ -127,11 +132,19 @@ def _column_sums(function: Callable[..., Array], *arrays: Array) -> Array:
     partial = np.zeros((len(chunks), channels), arrays[0].dtype)
 
     def sum_chunk(i: int) -> None:
-        values = function(*(a[chunks[i]] for a in flat))
-        np.matmul(np.ones(values.shape[0], values.dtype), values, out=partial[i])
+        partial[i] = _sum_rows(function(*(a[chunks[i]] for a in flat)))
 
     parallel_for(sum_chunk, len(chunks))
     return partial.sum(axis=0)
+
+
+def _sum_rows(values: Array) -> Array:
+    """Σ over the rows of (M, C) by BLAS, in blocks: rounding errors grow with the size of a block, not with M."""
+    ones = np.ones(SUM_BLOCK, values.dtype)
+    whole = len(values) // SUM_BLOCK
+    blocks = values[: whole * SUM_BLOCK].reshape(whole, SUM_BLOCK, values.shape[1])
+    rest = values[whole * SUM_BLOCK :]
+    return (ones @ blocks).sum(axis=0) + ones[: len(rest)] @ rest
 
 
 # ---------------------------------------------------------------- convolution: x (N, H, W, C), w (KH, KW, C, O)
@@ -155,9 +168,7 @@ def _im2col(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     rows, cols = (height - kh) // sh + 1, (width - kw) // sw + 1
     s_n, s_h, s_w, s_c = padded.strides
     # One run of KW·C numbers lies together in memory, since channels are the last axis.
-    patches = np.ndarray(
-        (n, rows, cols, kh, kw * channels), x.dtype, padded, 0, (s_n, s_h * sh, s_w * sw, s_h, s_c)
-    )
+    patches = np.ndarray((n, rows, cols, kh, kw * channels), x.dtype, padded, 0, (s_n, s_h * sh, s_w * sw, s_h, s_c))
     columns = _scratch("columns", patches.shape, x.dtype)
     np.copyto(columns, patches)
     return columns.reshape(n * rows * cols, kh * kw * channels)
@@ -228,11 +239,15 @@ def conv_filter_gradient(x: Array, grad: Array, stride: Pair, padding: Padding, 
     partial = np.zeros((LANES, kernel[0] * kernel[1] * channels, out), np.result_type(x, grad))
 
     def sum_lane(i: int) -> None:
-        product = _scratch("product", partial.shape[1:], partial.dtype)
-        for start in range(i * lane, min((i + 1) * lane, n), images):
-            s = slice(start, min(start + images, (i + 1) * lane, n))
-            columns = _im2col(x[s], kernel, stride, padding)
-            partial[i] += np.matmul(columns.T, np.ascontiguousarray(grad[s]).reshape(-1, out), out=product)
+        stop = min((i + 1) * lane, n)
+        for start in range(i * lane, stop, images):
+            s = slice(start, min(start + images, stop))
+            columns, g = _im2col(x[s], kernel, stride, padding), np.ascontiguousarray(grad[s]).reshape(-1, out)
+            first = start == i * lane
+            product = partial[i] if first else _scratch("product", partial.shape[1:], partial.dtype)
+            np.matmul(columns.T, g, out=product)
+            if not first:
+                partial[i] += product
 
     parallel_for(sum_lane, LANES)
     return partial.sum(axis=0).reshape(*kernel, channels, out)
@@ -242,17 +257,25 @@ def conv_filter_gradient(x: Array, grad: Array, stride: Pair, padding: Padding, 
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
-    count = x.size // x.shape[-1]
+    channels = x.shape[-1]
+    count = x.size // channels
     mean = _column_sums(lambda rows: rows, x) / count
-    variance = _column_sums(lambda rows: np.square(rows - mean), x) / count
+    y = _rowwise(lambda rows, centred: np.subtract(rows, mean, out=centred), x)
+    variance = _column_sums(_squares, y) / count
     scale = gamma * (variance + eps) ** -0.5
+    centred = y.reshape(-1, channels)
 
-    def normalise(x: Array, y: Array) -> None:
-        np.subtract(x, mean, out=y)
-        y *= scale
-        y += beta
+    def finish(s: slice) -> None:
+        rows = centred[s]
+        rows *= scale
+        rows += beta
 
-    return _rowwise(normalise, x), mean, variance
+    _for_chunks(finish, len(centred), channels * y.itemsize)
+    return y, mean, variance
+
+
+def _squares(rows: Array) -> Array:
+    return np.multiply(rows, rows, out=_scratch("squares", rows.shape, rows.dtype))
 
 
 def batch_norm_gradient(
