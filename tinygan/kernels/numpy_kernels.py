@@ -1,4 +1,4 @@
-"""Kernels for NumPy: the batch is cut into chunks that fit the cache, and the chunks are spread over threads.
+"""Kernels for NumPy: work is cut into chunks, and the chunks are spread over threads.
 
 What each kernel computes is said by its short twin of the same name in `cupy_kernels`. Chunks are cut by sizes
 alone and partial sums are added in their order, so the results are the same bytes for any number of threads.
@@ -36,26 +36,31 @@ def _scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
     return np.ndarray(shape, dtype, buffer)
 
 
-def _chunks(length: int, row_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> list[slice]:
-    """Slices that cover range(length): of one size but for the last, each of at most about chunk_bytes."""
-    count = max(1, -(-length * row_bytes // chunk_bytes))
+def _chunks(length: int, most: int) -> list[slice]:
+    """Slices that cover range(length), of at most `most` each: of one size, but for the last."""
+    count = -(-length // most)
     count += count > 1 and count % 2  # an even number, so that two threads end together
-    size = max(1, -(-length // count))
+    size = max(1, -(-length // max(1, count)))
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
-def _for_chunks(work: Callable[[slice], object], length: int, row_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> None:
+def _for_chunks(work: Callable[[slice], object], length: int, most: int) -> None:
     """Call work(slice) for each of these chunks, on all threads."""
-    chunks = _chunks(length, row_bytes, chunk_bytes)
+    chunks = _chunks(length, most)
     parallel_for(lambda i: work(chunks[i]), len(chunks))
 
 
-def _elementwise(function: Callable[..., object], *arrays: Array) -> Array:
-    """result = function(*arrays, result), chunk by chunk; the arrays have one shape and dtype."""
+def _rows_per_chunk(array: Array) -> int:
+    """How many rows (runs along the last axis) have about CHUNK_BYTES."""
+    row_bytes: int = array.shape[-1] * array.itemsize
+    return max(1, CHUNK_BYTES // max(1, row_bytes))
+
+
+def _by_rows(function: Callable[..., object], *arrays: Array, width: int = 1) -> Array:
+    """result = function(*arrays, result), given chunks of rows (M, width); the arrays have one shape and dtype."""
     result = np.empty(arrays[0].shape, arrays[0].dtype)
-    flat = [np.ascontiguousarray(a).reshape(-1) for a in (*arrays, result)]
-    flat[-1] = result.reshape(-1)
-    _for_chunks(lambda s: function(*(a[s] for a in flat)), result.size, result.itemsize)
+    rows = [np.ascontiguousarray(a).reshape(-1, width) for a in arrays] + [result.reshape(-1, width)]
+    _for_chunks(lambda s: function(*(a[s] for a in rows)), len(rows[-1]), _rows_per_chunk(rows[-1]))
     return result
 
 
@@ -63,7 +68,7 @@ def _elementwise(function: Callable[..., object], *arrays: Array) -> Array:
 
 
 def tanh(x: Array) -> Array:
-    return _elementwise(lambda x, y: np.tanh(x, out=y), x)
+    return _by_rows(lambda x, y: np.tanh(x, out=y), x)
 
 
 def sigmoid(x: Array) -> Array:
@@ -83,7 +88,7 @@ def leaky_relu(x: Array, slope: float) -> Array:
         np.multiply(x, slope, out=y)
         np.maximum(x, y, out=y)  # far faster than np.where, and the same for slopes from 0 to 1
 
-    return _elementwise(chunk, x)
+    return _by_rows(chunk, x)
 
 
 def leaky_relu_gradient(grad: Array, x: Array, slope: float) -> Array:
@@ -95,7 +100,7 @@ def leaky_relu_gradient(grad: Array, x: Array, slope: float) -> Array:
         np.maximum(result, slope, out=result)  # the factor: 1 where x > 0, else slope
         result *= grad
 
-    return _elementwise(chunk, grad, x)
+    return _by_rows(chunk, grad, x)
 
 
 # ---------------------------------------------------------------- matrices and sums
@@ -105,15 +110,15 @@ def matmul(a: Array, b: Array) -> Array:
     if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype:
         return a @ b
     if a.shape[1] == 1:
-        return a * b  # an outer product, for which BLAS isn't called, nor the plain loop fast
+        return a * b  # an outer product, which NumPy doesn't give to BLAS
     result = np.empty((a.shape[0], b.shape[1]), a.dtype)
     rows, inner, columns = a.shape[0], a.shape[1], b.shape[1]
     if rows >= columns:
         piece = max(64, MULTIPLY_ADDS // max(1, inner * columns))
-        _for_chunks(lambda s: np.matmul(a[s], b, out=result[s]), rows, 1, piece)
+        _for_chunks(lambda s: np.matmul(a[s], b, out=result[s]), rows, piece)
     else:
         piece = max(64, MULTIPLY_ADDS // max(1, inner * rows))
-        _for_chunks(lambda s: np.matmul(a, b[:, s], out=result[:, s]), columns, 1, piece)
+        _for_chunks(lambda s: np.matmul(a, b[:, s], out=result[:, s]), columns, piece)
     return result
 
 
@@ -128,7 +133,7 @@ def _column_sums(function: Callable[..., Array], *arrays: Array) -> Array:
     """Σ over all axes but the last of function(*arrays), where the function is given chunks of rows (M, C)."""
     channels = arrays[0].shape[-1]
     flat = [np.ascontiguousarray(a).reshape(-1, channels) for a in arrays]
-    chunks = _chunks(flat[0].shape[0], channels * arrays[0].itemsize)
+    chunks = _chunks(len(flat[0]), _rows_per_chunk(flat[0]))
     partial = np.zeros((len(chunks), channels), arrays[0].dtype)
 
     def sum_chunk(i: int) -> None:
@@ -212,7 +217,7 @@ def conv(x: Array, w: Array, stride: Pair, padding: Padding) -> Array:
     def chunk(s: slice) -> None:
         np.matmul(_im2col(x[s], (kh, kw), stride, padding), filters, out=y[s].reshape(-1, out))
 
-    _for_chunks(chunk, n, 1, _images_per_chunk(rows, cols, w.shape, x.itemsize))
+    _for_chunks(chunk, n, _images_per_chunk(rows, cols, w.shape, x.itemsize))
     return y
 
 
@@ -227,7 +232,7 @@ def conv_input_gradient(grad: Array, w: Array, stride: Pair, padding: Padding, s
         np.matmul(g, filters, out=columns)
         _col2im(columns.reshape(-1, rows, cols, *w.shape[:3]), stride, padding, x[s])
 
-    _for_chunks(chunk, n, 1, _images_per_chunk(rows, cols, w.shape, x.itemsize))
+    _for_chunks(chunk, n, _images_per_chunk(rows, cols, w.shape, x.itemsize))
     return x
 
 
@@ -260,7 +265,7 @@ def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, 
     channels = x.shape[-1]
     count = x.size // channels
     mean = _column_sums(lambda rows: rows, x) / count
-    y = _rowwise(lambda rows, centred: np.subtract(rows, mean, out=centred), x)
+    y = _by_rows(lambda rows, centred: np.subtract(rows, mean, out=centred), x, width=channels)
     variance = _column_sums(_squares, y) / count
     scale = gamma * (variance + eps) ** -0.5
     centred = y.reshape(-1, channels)
@@ -270,7 +275,7 @@ def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, 
         rows *= scale
         rows += beta
 
-    _for_chunks(finish, len(centred), channels * y.itemsize)
+    _for_chunks(finish, len(centred), _rows_per_chunk(centred))
     return y, mean, variance
 
 
@@ -296,17 +301,7 @@ def batch_norm_gradient(
         result -= shift
         result *= scale
 
-    return _rowwise(chunk, grad, x), grad_gamma, grad_beta
-
-
-def _rowwise(function: Callable[..., object], *arrays: Array) -> Array:
-    """result = function(*arrays, result), in chunks of rows (M, C); the arrays have one shape and dtype."""
-    channels = arrays[0].shape[-1]
-    flat = [np.ascontiguousarray(a).reshape(-1, channels) for a in arrays]
-    result = np.empty(arrays[0].shape, arrays[0].dtype)
-    flat.append(result.reshape(-1, channels))
-    _for_chunks(lambda s: function(*(a[s] for a in flat)), flat[0].shape[0], channels * result.itemsize)
-    return result
+    return _by_rows(chunk, grad, x, width=x.shape[-1]), grad_gamma, grad_beta
 
 
 # ---------------------------------------------------------------- optimisers: in place
@@ -339,4 +334,4 @@ def adam_step(
         work *= scale1
         theta -= work
 
-    _for_chunks(chunk, parameter.size, parameter.itemsize)
+    _for_chunks(chunk, parameter.size, max(1, CHUNK_BYTES // parameter.itemsize))
