@@ -19,7 +19,7 @@ SOURCES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path i
 FLOORS = [
     {"backend", "threads", "errors", "_version", "files"},
     {"kernels"},
-    {"autograd"},
+    {"autograd", "debugging"},
     {"ops", "gradcheck", "testing"},
     {"nn", "losses", "optim"},
     {"gan"},

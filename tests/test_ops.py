@@ -325,3 +325,22 @@ def test_an_index_out_of_bounds():
 def test_what_is_not_analytic_has_no_complex_step(function):
     with pytest.raises(tg.errors.DTypeError, match=r"not analytic.*complex_step=False"):
         function(tg.Tensor(np.array([1 + 1j])))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int64", "bool"])
+@pytest.mark.parametrize("name", ["exp", "sqrt", "sigmoid", "softplus", "tanh", "softmax", "log_softmax", "logsumexp"])
+def test_integers_are_computed_as_float32(name, dtype):
+    """NumPy makes float16 or float64 of integers, and lets small ones wrap around."""
+    function, values = getattr(tg.ops, name), np.array([0, 1], dtype)
+    result = function(tg.Tensor(values))
+    assert result.dtype == np.float32
+    expected = function(tg.Tensor(values.astype(np.float32))).numpy()
+    np.testing.assert_allclose(result.numpy(), expected, rtol=1e-6)
+
+
+def test_a_list_beside_integers_is_float32():
+    assert (tg.Tensor([1, 2]) + [0.5, 0.5]).dtype == np.float32
+
+
+def test_transpose_takes_numpy_integers():
+    assert tg.Tensor(np.zeros((2, 3))).transpose(np.int64(1), np.int64(0)).shape == (3, 2)

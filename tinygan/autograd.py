@@ -5,28 +5,30 @@ each Tensor once, after all its users, and adds what they send back. Since an Op
 Tensors too, the gradient is itself recorded when asked (`create_graph=True`), and so has gradients in turn.
 """
 
+from __future__ import annotations
+
 import contextvars
-import os
-import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeGuard, Union
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeGuard, TypeVar, Union
 
 import numpy as np
 
-from . import backend
+from . import backend, debugging
 from .backend import Array
-from .errors import DeviceError, DTypeError, GraphError, NonFiniteError, ShapeError, TinyganError
+from .errors import DeviceError, DTypeError, GraphError, ShapeError, TinyganError
 
 Operand = Union["Tensor", Array, float]
 Axes = int | tuple[int, ...] | None
+Value = TypeVar("Value")
 
 _recording = contextvars.ContextVar("recording", default=True)
-_debugging: "contextvars.ContextVar[bool | Op]" = contextvars.ContextVar("debugging", default=False)
+# Whether debug() is on; during a backward pass, the Op that is being differentiated.
+_debugging: contextvars.ContextVar[bool | Op] = contextvars.ContextVar("debugging", default=False)
 
 # Tensor's operators and methods, by name. They belong to the floor above, which puts them here (ops/__init__.py).
-OPERATORS: dict[str, Callable[..., "Tensor"]] = {}
+OPERATORS: dict[str, Callable[..., Tensor]] = {}
 
 _DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool", "complex128")
 
@@ -45,9 +47,9 @@ class Tensor:
 
     _array: Array
     _version: list[int]  # how often the values were changed; one list for all Tensors that share the memory
-    _hooks: list[Callable[["Tensor"], object]]
-    grad: "Tensor | None"
-    op: "Op | None"  # what made this Tensor; None for a leaf
+    _hooks: list[Callable[[Tensor], object]]
+    grad: Tensor | None
+    op: Op | None  # what made this Tensor; None for a leaf
 
     def __init__(self, array: Any, requires_grad: bool = False, dtype: Any = None):
         weak = dtype is None and not isinstance(array, Tensor)
@@ -112,7 +114,7 @@ class Tensor:
             raise ShapeError(f"item(): one element is needed, the shape is {self.shape}; pick one, or take .mean()")
         return self._array.item()  # type: ignore[no-any-return]
 
-    def detach(self) -> "Tensor":
+    def detach(self) -> Tensor:
         """The same values (the same memory, too), cut off from the graph."""
         detached = wrap(self._array)
         detached._version = self._version
@@ -134,7 +136,7 @@ class Tensor:
             self._array = np.array(self._array)
         return self._array
 
-    def register_hook(self, hook: Callable[["Tensor"], object]) -> Callable[[], None]:
+    def register_hook(self, hook: Callable[[Tensor], object]) -> Callable[[], None]:
         """Call hook(self) whenever a backward pass has completed this leaf's `grad`. Returns what removes it."""
         self._hooks.append(hook)
         return lambda: self._hooks.remove(hook)
@@ -144,7 +146,7 @@ class Tensor:
         grad_output: Operand | None = None,
         create_graph: bool = False,
         retain_graph: bool = False,
-        inputs: "Iterable[Tensor] | None" = None,
+        inputs: Iterable[Tensor] | None = None,
     ) -> None:
         """Add ∂self/∂leaf to `.grad` of every leaf that requires gradients, or of `inputs` alone.
 
@@ -168,113 +170,71 @@ class Tensor:
 
     # ------------------------------------------------ operators, from the floor above
 
-    def __add__(self, other: Operand) -> "Tensor":
-        return OPERATORS["add"](self, other)
+    # fmt: off
+    def __add__(self, other: Operand) -> Tensor: return OPERATORS["add"](self, other)
+    def __radd__(self, other: Operand) -> Tensor: return OPERATORS["add"](other, self)
+    def __sub__(self, other: Operand) -> Tensor: return OPERATORS["sub"](self, other)
+    def __rsub__(self, other: Operand) -> Tensor: return OPERATORS["sub"](other, self)
+    def __mul__(self, other: Operand) -> Tensor: return OPERATORS["mul"](self, other)
+    def __rmul__(self, other: Operand) -> Tensor: return OPERATORS["mul"](other, self)
+    def __truediv__(self, other: Operand) -> Tensor: return OPERATORS["div"](self, other)
+    def __rtruediv__(self, other: Operand) -> Tensor: return OPERATORS["div"](other, self)
+    def __matmul__(self, other: Operand) -> Tensor: return OPERATORS["matmul"](self, other)
+    def __rmatmul__(self, other: Operand) -> Tensor: return OPERATORS["matmul"](other, self)
+    def __pow__(self, exponent: float) -> Tensor: return OPERATORS["power"](self, exponent)
+    def __neg__(self) -> Tensor: return OPERATORS["neg"](self)
+    def __abs__(self) -> Tensor: return OPERATORS["abs"](self)
+    def __getitem__(self, index: Any) -> Tensor: return OPERATORS["getitem"](self, index)
 
-    def __radd__(self, other: Operand) -> "Tensor":
-        return OPERATORS["add"](other, self)
+    # Comparisons have no derivative: they give Tensors of bool.
+    def __gt__(self, other: Operand) -> Tensor: return wrap(self._array > raw(other))
+    def __ge__(self, other: Operand) -> Tensor: return wrap(self._array >= raw(other))
+    def __lt__(self, other: Operand) -> Tensor: return wrap(self._array < raw(other))
+    def __le__(self, other: Operand) -> Tensor: return wrap(self._array <= raw(other))
+    def __eq__(self, other: Operand) -> Tensor: return wrap(self._array == raw(other))  # type: ignore[override]
+    def __ne__(self, other: Operand) -> Tensor: return wrap(self._array != raw(other))  # type: ignore[override]
+    __hash__ = object.__hash__
 
-    def __sub__(self, other: Operand) -> "Tensor":
-        return OPERATORS["sub"](self, other)
+    def __bool__(self) -> bool: return bool(self.item())
+    def __float__(self) -> float: return float(self.item())
+    def __int__(self) -> int: return int(self.item())
+    # fmt: on
 
-    def __rsub__(self, other: Operand) -> "Tensor":
-        return OPERATORS["sub"](other, self)
-
-    def __mul__(self, other: Operand) -> "Tensor":
-        return OPERATORS["mul"](self, other)
-
-    def __rmul__(self, other: Operand) -> "Tensor":
-        return OPERATORS["mul"](other, self)
-
-    def __truediv__(self, other: Operand) -> "Tensor":
-        return OPERATORS["div"](self, other)
-
-    def __rtruediv__(self, other: Operand) -> "Tensor":
-        return OPERATORS["div"](other, self)
-
-    def __pow__(self, exponent: float) -> "Tensor":
-        return OPERATORS["power"](self, exponent)
-
-    def __matmul__(self, other: Operand) -> "Tensor":
-        return OPERATORS["matmul"](self, other)
-
-    def __rmatmul__(self, other: Operand) -> "Tensor":
-        return OPERATORS["matmul"](other, self)
-
-    def __neg__(self) -> "Tensor":
-        return OPERATORS["neg"](self)
-
-    def __abs__(self) -> "Tensor":
-        return OPERATORS["abs"](self)
-
-    def __getitem__(self, index: Any) -> "Tensor":
-        return OPERATORS["getitem"](self, index)
-
-    def reshape(self, *shape: Any) -> "Tensor":
+    def reshape(self, *shape: Any) -> Tensor:
         """The same values in another shape; one −1 stands for what is left. See ops.reshape."""
         return OPERATORS["reshape"](self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
 
-    def transpose(self, *axes: Any) -> "Tensor":
+    def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order; reversed where none is given. See ops.transpose."""
-        return OPERATORS["transpose"](self, axes[0] if axes and not isinstance(axes[0], int) else axes or None)
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
+        return OPERATORS["transpose"](self, order)
 
     @property
-    def T(self) -> "Tensor":
+    def T(self) -> Tensor:
         return self.transpose()
 
-    def sum(self, axis: Axes = None, keepdims: bool = False) -> "Tensor":
+    def sum(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
         """Σ over `axis` (all axes if None). See ops.sum."""
         return OPERATORS["sum"](self, axis, keepdims)
 
-    def mean(self, axis: Axes = None, keepdims: bool = False) -> "Tensor":
+    def mean(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
         """The mean over `axis` (all axes if None). See ops.mean."""
         return OPERATORS["mean"](self, axis, keepdims)
 
-    def max(self, axis: Axes = None, keepdims: bool = False) -> "Tensor":
+    def max(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
         """The largest over `axis` (all axes if None). See ops.max."""
         return OPERATORS["max"](self, axis, keepdims)
 
-    def min(self, axis: Axes = None, keepdims: bool = False) -> "Tensor":
+    def min(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
         """The smallest over `axis` (all axes if None). See ops.min."""
         return OPERATORS["min"](self, axis, keepdims)
-
-    # Comparisons have no derivative: they give Tensors of bool.
-
-    def __gt__(self, other: Operand) -> "Tensor":
-        return wrap(self._array > raw(other))
-
-    def __ge__(self, other: Operand) -> "Tensor":
-        return wrap(self._array >= raw(other))
-
-    def __lt__(self, other: Operand) -> "Tensor":
-        return wrap(self._array < raw(other))
-
-    def __le__(self, other: Operand) -> "Tensor":
-        return wrap(self._array <= raw(other))
-
-    def __eq__(self, other: Operand) -> "Tensor":  # type: ignore[override]
-        return wrap(self._array == raw(other))
-
-    def __ne__(self, other: Operand) -> "Tensor":  # type: ignore[override]
-        return wrap(self._array != raw(other))
-
-    __hash__ = object.__hash__
-
-    def __bool__(self) -> bool:
-        return bool(self.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
 
     def __len__(self) -> int:
         if self.ndim == 0:
             raise ShapeError("len() of a Tensor without axes, shape ()")
         return self.shape[0]
 
-    def __iter__(self) -> "Iterator[Tensor]":
+    def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
@@ -282,7 +242,7 @@ class Tensor:
             "NumPy can't record gradients: use tinygan.ops on Tensors, or tensor.numpy() for a copy of the values"
         )
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Tensor":
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         copied = type(self).__new__(type(self))
         copied._set(self._array.copy())
         copied.requires_grad = self.requires_grad
@@ -329,7 +289,7 @@ class Op:
     composed: Callable[..., Tensor] | None = None
     view = False  # whether the result may be its input's memory, seen differently
     _versions: list[int]
-    _output: "weakref.ref[Tensor]"
+    _output: weakref.ref[Tensor]
     _called = False
     _freed = False
     _line = "a line that is unknown (record under tg.debug() to know it)"
@@ -367,20 +327,24 @@ class Op:
         if result.dtype == np.float64 and all(x.dtype.kind in "biu" for x in inputs):
             result = result.astype(np.float32)  # NumPy makes float64 of integers: 1 / 2, mean
         output = wrap(result)
-        if user := _debugging.get():
-            if isinstance(user, Op):  # whose backward we are part of
-                self._line, where = user._line, user._where()
-            else:
-                self._line = _line_of_the_user()
-                where = f"{self.name}, forward, at {self._line}"
-            _check_finite(output, where)
-        if _recording.get() and any(x.requires_grad for x in inputs) and output.dtype.kind == "f":
+        if _debugging.get():
+            self._check_finite(result)
+        if _recording.get() and result.dtype.kind == "f" and any(x.requires_grad for x in inputs):
             self.inputs, self._versions = inputs, [x._version[0] for x in inputs]
             self._output = weakref.ref(output)
             output.op, output.requires_grad = self, True
         if self.view and backend.shares_memory(result, inputs[0]._array):
             output._version = inputs[0]._version
         return output
+
+    def _check_finite(self, result: Array) -> None:
+        differentiated = _debugging.get()
+        if isinstance(differentiated, Op):  # this call is part of its backward
+            self._line, where = differentiated._line, differentiated._where()
+        else:
+            self._line = debugging.line_of_the_user()
+            where = f"{self.name}, forward, at {self._line}"
+        debugging.check_finite(result, where)
 
     def _where(self) -> str:
         return f"{self.name}, backward, of the call at {self._line}"
@@ -418,17 +382,16 @@ class Alias(Op):
 
 def _as_tensors(op: Op, operands: Sequence[Operand]) -> tuple[Tensor, ...]:
     """The operands as Tensors of one float dtype, on one device. Scalars, lists and integers take that dtype."""
-    dtypes = {x.dtype for x in operands if isinstance(x, Tensor) or is_array(x)}
-    floats = {dtype for dtype in dtypes if dtype.kind in "fc"}
+    floats = {x.dtype for x in operands if (isinstance(x, Tensor) or is_array(x)) and x.dtype.kind in "fc"}
     if np.dtype(np.complex128) in floats:  # only in gradcheck's complex step, beside float64 constants
         floats.discard(np.dtype(np.float64))
     if len(floats) > 1:
         names = " and ".join(sorted(map(str, floats)))
         raise DTypeError(f"{op.name}: {names} don't mix; convert one of them, as in Tensor(array, dtype='float32')")
-    if floats or any(isinstance(x, float | np.floating) for x in operands):
-        dtype = floats.pop() if floats else np.dtype(np.float32)
-    else:
-        dtype = None
+    if not floats:
+        weak = [np.array(x) for x in operands if not (isinstance(x, Tensor) or is_array(x))]
+        floats = {np.dtype(np.float32) for x in weak if x.dtype.kind == "f"}
+    dtype = floats.pop() if floats else None
     tensors = tuple(_as_tensor(x, dtype) for x in operands)
     if len({x.device for x in tensors if not isinstance(x._array, np.generic)}) > 1:
         raise DeviceError(f"{op.name}: its inputs lie on different devices; move them together with .to(device)")
@@ -436,22 +399,30 @@ def _as_tensors(op: Op, operands: Sequence[Operand]) -> tuple[Tensor, ...]:
 
 
 def _as_tensor(x: Operand, dtype: np.dtype[Any] | None) -> Tensor:
-    if isinstance(x, int | float | complex | np.number) and not isinstance(x, bool):
-        # A NumPy scalar rather than an array, since that mixes with arrays on any device.
-        return wrap(np.array(x)[()] if dtype is None else dtype.type(x))
-    if not isinstance(x, Tensor):  # a list keeps all its digits until it is known which are wanted
+    if not isinstance(x, Tensor):
+        if isinstance(x, int | float | complex | np.number) and not isinstance(x, bool):
+            # A NumPy scalar rather than an array, since that mixes with arrays on any device.
+            return wrap(np.array(x)[()] if dtype is None else dtype.type(x))
+        # a list keeps all its digits until it is known which are wanted
         x = Tensor(x if dtype is None or is_array(x) else np.array(x))
     return x if dtype is None or x.dtype == dtype or x.dtype.kind == "b" else wrap(x._array.astype(dtype))
 
 
 @contextmanager
-def no_grad() -> Iterator[None]:
-    """Within this block (of this thread, or task) nothing is recorded."""
-    token = _recording.set(False)
+def _setting(variable: contextvars.ContextVar[Value], value: Value) -> Iterator[None]:
+    """Within this block (of this thread, or task) the variable has this value."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        _recording.reset(token)
+        variable.reset(token)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Within this block (of this thread, or task) nothing is recorded."""
+    with _setting(_recording, False):
+        yield
 
 
 @contextmanager
@@ -460,11 +431,8 @@ def debug() -> Iterator[None]:
 
     The message names the op and the line of your code that called it. Slower: every result is looked through.
     """
-    token = _debugging.set(True)
-    try:
+    with _setting(_debugging, True):
         yield
-    finally:
-        _debugging.reset(token)
 
 
 def grad(
@@ -480,13 +448,12 @@ def grad(
     doesn't require gradients; one that `output` doesn't depend on gets zeros.
     """
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    retain = create_graph if retain_graph is None else retain_graph or create_graph
     gradients: dict[int, Tensor] = {}
 
     def deliver(tensor: Tensor, gradient: Tensor) -> None:
         gradients[id(tensor)] = gradient
 
-    _run_backward(output, grad_output, wanted, create_graph, retain, deliver)
+    _run_backward(output, grad_output, wanted, create_graph, bool(retain_graph) or create_graph, deliver)
     return tuple(gradients[id(x)] for x in wanted)
 
 
@@ -511,17 +478,20 @@ def _run_backward(
             "or was computed under no_grad(), or detached"
         )
     grad_output = _checked_grad_output(output, grad_output)
-    users = _count_users(output, None if wanted is None else {id(x) for x in wanted})
     missing = {id(x): x for x in wanted or ()}
-    token = _recording.set(create_graph)
-    try:
+    wanted_ids = set(missing)
+
+    def is_wanted(x: Tensor) -> bool:
+        return x.op is None and x.requires_grad if wanted is None else id(x) in wanted_ids
+
+    users = _count_users(output, is_wanted)
+    with _setting(_recording, create_graph):
         for tensor, gradient in _sweep(output, grad_output, users, create_graph, retain_graph):
-            if tensor.op is None if wanted is None else missing.pop(id(tensor), None) is not None:
+            if is_wanted(tensor):
+                missing.pop(id(tensor), None)
                 deliver(tensor, gradient)
         for x in missing.values():
             deliver(x, wrap(backend.array_library(x._array).zeros_like(x._array)))
-    finally:
-        _recording.reset(token)
 
 
 def _checked_grad_output(output: Tensor, grad_output: Operand | None) -> Tensor:
@@ -542,33 +512,27 @@ def _checked_grad_output(output: Tensor, grad_output: Operand | None) -> Tensor:
     return grad_output
 
 
-def _count_users(output: Tensor, wanted: set[int] | None) -> dict[int, int]:
-    """How many edges lead into each Tensor that lies between `output` and a wanted one, by id.
-
-    Tensors that lead to no wanted one (None: to no leaf that requires gradients) are not in it.
-    """
-    leads: dict[int, bool] = {}
-    finished: list[Tensor] = []
+def _count_users(output: Tensor, is_wanted: Callable[[Tensor], bool]) -> dict[int, int]:
+    """By id, how often each Tensor between `output` and a wanted one is used; those that lead to none are left out."""
+    users: dict[int, int] = {}
+    seen: set[int] = set()
     stack = [(output, False)]
     while stack:  # depth first, without recursion: a Tensor is finished after all that it was made from
-        tensor, expanded = stack.pop()
-        key = id(tensor)
-        inputs = () if tensor.op is None else tensor.op.inputs
-        if expanded:
-            leads[key] = leads[key] or any(leads[id(x)] for x in inputs)
-            finished.append(tensor)
-        elif key not in leads:
-            leads[key] = key in wanted if wanted is not None else tensor.op is None and tensor.requires_grad
-            if tensor.op is not None:
-                tensor.op._check_usable()
+        tensor, finished = stack.pop()
+        key, op = id(tensor), tensor.op
+        inputs = () if op is None else op.inputs
+        if finished:
+            leading = [id(x) for x in inputs if id(x) in users]
+            if leading or is_wanted(tensor):
+                users[key] = 0
+            for x in leading:
+                users[x] += 1
+        elif key not in seen:
+            seen.add(key)
+            if op is not None:
+                op._check_usable()
             stack.append((tensor, True))
-            stack.extend((x, False) for x in inputs if id(x) not in leads)
-    users = {id(tensor): 0 for tensor in finished if leads[id(tensor)]}
-    for tensor in finished:
-        if id(tensor) in users and tensor.op is not None:
-            for x in tensor.op.inputs:
-                if id(x) in users:
-                    users[id(x)] += 1
+            stack.extend((x, False) for x in inputs if id(x) not in seen)
     return users
 
 
@@ -576,35 +540,33 @@ def _sweep(
     output: Tensor, grad_output: Tensor, users: dict[int, int], create_graph: bool, retain_graph: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Each Tensor with its complete gradient, once its last user has sent its part."""
-    gradients: dict[int, Tensor | None] = {id(output): grad_output}
+    gradients = {id(output): grad_output}
     ready = [output] if id(output) in users else []
     while ready:
         tensor = ready.pop()
-        gradient = gradients.pop(id(tensor))
+        gradient = gradients.pop(id(tensor), None)  # None where no user sent any
         if gradient is not None:
             yield tensor, gradient
         op = tensor.op
         if op is None or not any(id(x) in users for x in op.inputs):
             continue
-        parts = _input_gradients(op, gradient, users, create_graph)
+        parts = [None] * len(op.inputs) if gradient is None else _input_gradients(op, gradient, users, create_graph)
         for x, part in zip(op.inputs, parts, strict=True):
             key = id(x)
-            if key in users:
-                total = gradients.get(key)
-                gradients[key] = part if total is None else total if part is None else total + part
-                users[key] -= 1
-                if users[key] == 0:
-                    ready.append(x)
+            if key not in users:
+                continue
+            if part is not None:
+                gradients[key] = gradients[key] + part if key in gradients else part
+            users[key] -= 1
+            if users[key] == 0:
+                ready.append(x)
         if not retain_graph:
             op._release()
 
 
-def _input_gradients(op: Op, grad: Tensor | None, users: dict[int, int], create_graph: bool) -> list[Tensor | None]:
+def _input_gradients(op: Op, grad: Tensor, users: dict[int, int], create_graph: bool) -> list[Tensor | None]:
     """∂L/∂input for each input of `op` that leads to a wanted Tensor, in that input's shape and dtype."""
-    if grad is None:  # no part of the output's gradient: none of the inputs', but they are still to be visited
-        return [None] * len(op.inputs)
-    token = _debugging.set(op) if _debugging.get() else None
-    try:
+    with _setting(_debugging, op) if _debugging.get() else nullcontext():
         parts = _through_composed(op, grad) if create_graph and op.composed is not None else op.backward(grad)
         if not isinstance(parts, tuple):
             parts = (parts,)
@@ -612,24 +574,23 @@ def _input_gradients(op: Op, grad: Tensor | None, users: dict[int, int], create_
             raise GraphError(f"{op.name}.backward gave {len(parts)} gradients for {len(op.inputs)} inputs")
         pairs = zip(op.inputs, parts, strict=True)
         return [_input_gradient(op, x, part) if id(x) in users else None for x, part in pairs]
-    finally:
-        if token is not None:
-            _debugging.reset(token)
 
 
 def _input_gradient(op: Op, x: Tensor, part: Any) -> Tensor | None:
     gradient: Tensor | None = part() if callable(part) else part
     if gradient is None:
         return None
-    if gradient.shape != x.shape:
-        pairs = zip(reversed(x.shape), reversed(gradient.shape), strict=False)
-        if gradient.ndim < x.ndim or any(n not in (1, m) for n, m in pairs):
+    if gradient.shape != x.shape:  # every broadcast forward is a sum backward
+        added = gradient.ndim - x.ndim
+        shape = (1,) * added + x.shape
+        if len(shape) != gradient.ndim or any(n not in (1, m) for n, m in zip(shape, gradient.shape, strict=True)):
             raise ShapeError(f"{op.name}.backward gave shape {gradient.shape} for an input of shape {x.shape}")
-        gradient = _unbroadcast(gradient, x.shape)
+        repeated = tuple(i for i, n in enumerate(shape) if i < added or n != gradient.shape[i])
+        gradient = gradient.sum(repeated).reshape(x.shape)
     if gradient.dtype != x.dtype:
         raise DTypeError(f"{op.name}.backward gave {gradient.dtype} for an input of {x.dtype}")
     if _debugging.get():
-        _check_finite(gradient, op._where())
+        debugging.check_finite(gradient._array, op._where())
     return gradient
 
 
@@ -644,31 +605,3 @@ def _through_composed(op: Op, gradient: Tensor) -> tuple[Tensor | None, ...]:
     wanted = [alias for alias in aliases if alias.requires_grad]
     gradients = iter(grad(op.composed(*aliases), wanted, gradient, create_graph=True))
     return tuple(next(gradients) if alias.requires_grad else None for alias in aliases)
-
-
-def _unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Every broadcast forward is a sum backward: sum over the axes that `shape` lacks, or has with size 1."""
-    added = gradient.ndim - len(shape)
-    axes = tuple(range(added)) + tuple(
-        added + i for i, n in enumerate(shape) if n == 1 and gradient.shape[added + i] != 1
-    )
-    return gradient.sum(axis=axes).reshape(shape)
-
-
-def _check_finite(tensor: Tensor, where: str) -> None:
-    if tensor.dtype.kind not in "fc":
-        return
-    bad = ~np.isfinite(backend.to_host(tensor._array))
-    if bad.any():
-        index = tuple(int(i) for i in np.argwhere(bad)[0])
-        value = tensor.numpy()[index]
-        raise NonFiniteError(f"first {value} in {where}: at index {index} of shape {tensor.shape}, {bad.sum()} in all")
-
-
-def _line_of_the_user() -> str:
-    """File, line and function of the nearest caller outside of this package."""
-    package = os.path.dirname(__file__) + os.sep
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"

@@ -60,6 +60,7 @@ class GAN:
         self.latent_size, self.seed, self.average = latent_size, seed, average
         self.g_steps = self.d_steps = 0
         self.averaged = copy.deepcopy(generator).eval()
+        self._pairs = list(zip(_tensors(self.averaged), _tensors(generator), strict=True))
         self.value: Tensor | None = None  # V(D, G) of D's last step, where it has a meaning
 
     def discriminator_step(self, real: Any) -> Tensor:
@@ -121,10 +122,8 @@ class GAN:
             module.reseed(self.seed, moving, step, i)
 
     def _update_average(self) -> None:
-        ours = {**self.generator.named_parameters(), **self.generator.named_buffers()}
-        theirs = {**self.averaged.named_parameters(), **self.averaged.named_buffers()}
-        for name, tensor in ours.items():
-            array = theirs[name].writable()
+        for averaged, tensor in self._pairs:
+            array = averaged.writable()
             kernels_for(array).average_step(array, tensor._array, self.average)
 
 
@@ -148,6 +147,10 @@ def place_like(module: Module, array: Any) -> Tensor:
     like = module.parameters()[0]
     values: Array = array._array if isinstance(array, Tensor) else np.asarray(array)
     return wrap(backend.to_device(values.astype(like.dtype, copy=False), like.device))
+
+
+def _tensors(module: Module) -> list[Tensor]:
+    return [*module.parameters(), *module.named_buffers().values()]
 
 
 def _descend(loss: Tensor, optimizer: Optimizer) -> None:

@@ -114,23 +114,23 @@ def _complex_gradient(fn: Callable[..., Tensor], arrays: Float64s, cotangent: An
 
 def numeric_gradient(f: Callable[..., float], arrays: Float64s, eps: float = EPS) -> Float64s:
     """∂f/∂x for each number x in `arrays`, by central differences. Raises GradientError at a kink of f."""
+
+    def moved(k: int, index: tuple[int, ...], step: float) -> float:
+        copies = [a.copy() for a in arrays]
+        copies[k][index] += step
+        return float(f(*copies))
+
     gradients = [np.empty_like(a) for a in arrays]
     centre = float(f(*arrays))
     for k, array in enumerate(arrays):
         for index in np.ndindex(array.shape):
-
-            def moved(step: float, k: int = k, index: Any = index) -> float:
-                copies = [a.copy() for a in arrays]
-                copies[k][index] += step
-                return float(f(*copies))
-
             h = eps * max(1.0, abs(array[index]))
-            right, left = (moved(h) - centre) / h, (centre - moved(-h)) / h
+            right, left = (moved(k, index, h) - centre) / h, (centre - moved(k, index, -h)) / h
             gradients[k][index] = (right + left) / 2
             # Smooth functions have slopes right and left that differ by h·f″; at a kink they differ however small h is.
             if abs(right - left) > 1e-3 * max(1.0, abs(right), abs(left)):
                 h /= 10
-                nearer = abs((moved(h) - centre) / h - (centre - moved(-h)) / h)
+                nearer = abs((moved(k, index, h) - centre) / h - (centre - moved(k, index, -h)) / h)
                 if nearer > 0.5 * abs(right - left) or nearer < 1e-3 * abs(right - left):
                     raise GradientError(
                         f"kink at input {k}, index {index}, x = {array[index]:.6g}: the slope is {left:.6g} on the "
@@ -157,16 +157,22 @@ def gradcheck_arrays(
     for i, a in enumerate(arrays):
         if getattr(a, "dtype", None) != np.float64:
             raise DTypeError(f"gradcheck_arrays: input {i} is not a float64 array; convert it by astype('float64')")
-    before = [a.copy() for a in arrays]
-    for name, function in (("f", f), ("gradient", gradient)):
-        result = function(*arrays)
-        if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(arrays, before, strict=True)):
-            raise GradientError(f"{name}() changed its input; work on a copy")
+    _call_unchanged("f", f, arrays)
+    result = _call_unchanged("gradient", gradient, arrays)
     numeric = numeric_gradient(lambda *xs: float(np.sum(f(*xs))), arrays, eps)
     analytic = [result] if isinstance(result, np.ndarray | float | np.generic) else list(result)
     if len(analytic) != len(arrays):
         raise GradientError(f"gradient() gave {len(analytic)} arrays for {len(arrays)} inputs")
     _compare("your gradient", [np.asarray(a) for a in analytic], numeric, rtol, atol)
+
+
+def _call_unchanged(name: str, function: Callable[..., Any], arrays: Float64s) -> Any:
+    """function(*arrays). Raises GradientError if that changed the arrays."""
+    before = [a.copy() for a in arrays]
+    result = function(*arrays)
+    if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(arrays, before, strict=True)):
+        raise GradientError(f"{name}() changed its input; work on a copy")
+    return result
 
 
 def _compare(what: str, analytic: Float64s, numeric: Float64s, rtol: float, atol: float) -> None:

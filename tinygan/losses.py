@@ -21,12 +21,18 @@ class Objective:
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """D's loss, one number. The two batches may differ in size."""
-        _check_logits(real_logits, fake_logits)
+        _check_logits(real_logits)
+        _check_logits(fake_logits)
+        if real_logits.ndim != fake_logits.ndim:
+            raise ShapeError(
+                f"real logits have shape {real_logits.shape}, fake ones {fake_logits.shape}; "
+                "make both (N, 1) or both (N,)"
+            )
         return self.real_loss(real_logits).mean() + self.fake_loss(fake_logits).mean()
 
     def generator(self, fake_logits: Tensor) -> Tensor:
         """G's loss, one number."""
-        _check_logits(fake_logits, fake_logits)
+        _check_logits(fake_logits)
         return self.generator_loss(fake_logits).mean()
 
     def real_loss(self, logits: Tensor) -> Tensor:
@@ -132,17 +138,14 @@ def value(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return -minimax.discriminator(real_logits, fake_logits)
 
 
-def _check_logits(real: Tensor, fake: Tensor) -> None:
-    for logits in (real, fake):
-        if not logits.size or logits.ndim not in (1, 2) or logits.shape[1:] not in ((), (1,)):
-            raise ShapeError(f"logits have shape {logits.shape}; one number an example is expected, (N, 1) or (N,)")
-        op = logits.op
-        while isinstance(op, Reshape):
-            op = op.inputs[0].op
-        if isinstance(op, Sigmoid):
-            raise SettingError(
-                "this loss was given the output of a Sigmoid, but it takes logits: it applies the sigmoid itself, and "
-                "two of them flatten the gradient. Take the Sigmoid from the end of the discriminator"
-            )
-    if real.ndim != fake.ndim:
-        raise ShapeError(f"real logits have shape {real.shape}, fake ones {fake.shape}; make both (N, 1) or both (N,)")
+def _check_logits(logits: Tensor) -> None:
+    if not logits.size or logits.ndim not in (1, 2) or logits.shape[1:] not in ((), (1,)):
+        raise ShapeError(f"logits have shape {logits.shape}; one number an example is expected, (N, 1) or (N,)")
+    op = logits.op
+    while isinstance(op, Reshape):
+        op = op.inputs[0].op
+    if isinstance(op, Sigmoid):
+        raise SettingError(
+            "this loss was given the output of a Sigmoid, but it takes logits: it applies the sigmoid itself, and "
+            "two of them flatten the gradient. Take the Sigmoid from the end of the discriminator"
+        )

@@ -104,6 +104,11 @@ class Module:
 
     # ------------------------------------------------ modes and places
 
+    @property
+    def updates_buffers(self) -> bool:
+        """Whether a forward pass may write this module's buffers: in training, unless `frozen`."""
+        return self.training and not _frozen.get()
+
     def train(self: Self, training: bool = True) -> Self:
         """Set this module and all inside to training mode (batch statistics, dropout); gives the module back."""
         for module in self.modules():
@@ -218,5 +223,7 @@ class Sequential(Module):
 
 
 def _unique(named: Iterator[tuple[str, Any]]) -> dict[str, Any]:
-    seen: set[int] = set()
-    return {name: tensor for name, tensor in named if id(tensor) not in seen and not seen.add(id(tensor))}  # type: ignore[func-returns-value]
+    first: dict[int, tuple[str, Any]] = {}
+    for name, tensor in named:
+        first.setdefault(id(tensor), (name, tensor))
+    return dict(first.values())

@@ -8,7 +8,7 @@ from ..backend import Array
 from ..errors import ShapeError
 from ..kernels import kernels_for
 from ..ops.normalization import check_batch_norm
-from .module import Buffer, Module, Parameter, _frozen
+from .module import Buffer, Module, Parameter
 from .weighted import check_sizes
 
 
@@ -39,7 +39,7 @@ class BatchNorm(Module):
         check_batch_norm(x.shape, self.gamma.shape, self.beta.shape)
         op = ops.BatchNorm(self.eps)
         y = op(x, self.gamma, self.beta)
-        if not _frozen.get():
+        if self.updates_buffers:
             count = x.size // self.features
             self._update(self.running_mean, op.mean)
             self._update(self.running_variance, op.variance * (count / (count - 1)))

@@ -11,7 +11,7 @@ from ..backend import generator_or_default
 from ..errors import SettingError, ShapeError
 from ..ops.convolution import PaddingSetting, padding_pairs, per_axis
 from .init import Initialiser, glorot, normal
-from .module import Buffer, Module, Parameter, _frozen
+from .module import Buffer, Module, Parameter
 
 GLOROT = glorot()
 DCGAN = normal(0.02)
@@ -37,6 +37,7 @@ class Weighted(Module):
         initialiser: Initialiser,
         rng: np.random.Generator | None,
     ):
+        self.use_bias, self.spectral_norm = bias, spectral_norm
         rng = generator_or_default(rng)
         inputs, outputs = features
         kernel_size = math.prod(shape) // (inputs * outputs)
@@ -51,9 +52,9 @@ class Weighted(Module):
 
     def normalised_weight(self) -> Tensor:
         """w, or w/σ(w) with spectral normalisation."""
-        if not hasattr(self, "u"):
+        if not self.spectral_norm:
             return self.weight
-        if self.training and not _frozen.get():
+        if self.updates_buffers:
             self._iterate()
         # A copy, since the next power iteration changes u while the graph still needs this one; and of length 1
         # again, since in an averaged network u is a mean of such vectors.
@@ -75,7 +76,7 @@ class Weighted(Module):
             self.u.writable()[...] = raw(u / _length(u))
 
     def add_bias(self, y: Tensor) -> Tensor:
-        return y + self.bias if hasattr(self, "bias") else y
+        return y + self.bias if self.use_bias else y
 
 
 class Dense(Weighted):

@@ -6,15 +6,16 @@ import numpy as np
 
 from ..autograd import Op, Operand, Tensor, raw, wrap
 from ..backend import Array, device_of, generator_or_default, to_device
-from ..errors import DTypeError, SettingError
+from ..errors import SettingError
 from ..kernels import kernels_for
+from .arithmetic import as_float, refuse_complex
 
 
 class Tanh(Op):
     """y = tanh x.   ∂L/∂x = ∂L/∂y · (1 − y²).   Shapes: any; y like x."""
 
     def forward(self, x: Array) -> Array:
-        return kernels_for(x).tanh(_as_float(x))
+        return kernels_for(x).tanh(as_float(x))
 
     def backward(self, grad: Tensor) -> Any:
         y = self.output
@@ -25,7 +26,7 @@ class Sigmoid(Op):
     """y = σ(x) = 1 / (1 + e⁻ˣ).   ∂L/∂x = ∂L/∂y · y (1 − y), where 1 − y is σ(−x).   Shapes: any; y like x."""
 
     def forward(self, x: Array) -> Array:
-        return kernels_for(x).sigmoid(_as_float(x))
+        return kernels_for(x).sigmoid(as_float(x))
 
     def backward(self, grad: Tensor) -> Any:
         # 1 − y would round to 0 for x above 17 in float32; σ(−x) keeps its relative precision
@@ -36,7 +37,7 @@ class Softplus(Op):
     """y = log(1 + eˣ), without overflow.   ∂L/∂x = ∂L/∂y · σ(x).   Shapes: any; y like x."""
 
     def forward(self, x: Array) -> Array:
-        return kernels_for(x).softplus(_as_float(x))
+        return kernels_for(x).softplus(as_float(x))
 
     def backward(self, grad: Tensor) -> Any:
         return grad * sigmoid(self.inputs[0])
@@ -49,9 +50,8 @@ class LeakyReLU(Op):
         self.slope = slope
 
     def forward(self, x: Array) -> Array:
-        if x.dtype.kind == "c":
-            raise DTypeError("LeakyReLU is not analytic: it has no complex step; gradcheck it with complex_step=False")
-        return kernels_for(x).leaky_relu(_as_float(x), self.slope)
+        refuse_complex(self, x)
+        return kernels_for(x).leaky_relu(as_float(x), self.slope)
 
     def backward(self, grad: Tensor) -> Any:
         return LeakyReLUGradient(self.slope)(grad, self.inputs[0])
@@ -106,8 +106,3 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator | None = None) -> T
     kept = generator_or_default(rng).random(x.shape, np.float32) >= rate
     mask: Array = kept.astype(dtype) * dtype.type(1 / (1 - rate))
     return x * wrap(to_device(mask, device_of(raw(x))))
-
-
-def _as_float(x: Array) -> Array:
-    """Integers and bool as float32; their kernels write results beside them, in their own dtype."""
-    return x.astype(np.float32) if x.dtype.kind in "biu" else x

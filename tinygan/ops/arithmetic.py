@@ -5,6 +5,8 @@ Both operands broadcast as in NumPy; the engine sums a gradient over the axes th
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd import Op, Operand, Tensor, raw, wrap
 from ..backend import Array, array_library
 from ..errors import DTypeError
@@ -81,7 +83,7 @@ class Exp(Op):
     """y = eˣ.   ∂L/∂x = ∂L/∂y · y.   Shapes: any; y like x."""
 
     def forward(self, x: Array) -> Array:
-        return array_library(x).exp(x)
+        return array_library(x).exp(as_float(x))
 
     def backward(self, grad: Tensor) -> Any:
         return grad * self.output
@@ -91,7 +93,7 @@ class Log(Op):
     """y = ln x.   ∂L/∂x = ∂L/∂y / x.   Shapes: any; y like x.   Domain: x > 0."""
 
     def forward(self, x: Array) -> Array:
-        return array_library(x).log(x)
+        return array_library(x).log(as_float(x))
 
     def backward(self, grad: Tensor) -> Any:
         return grad / self.inputs[0]
@@ -101,7 +103,7 @@ class Sqrt(Op):
     """y = √x.   ∂L/∂x = ∂L/∂y / (2y).   Shapes: any; y like x.   Domain: x > 0 (at 0 the slope is infinite)."""
 
     def forward(self, x: Array) -> Array:
-        return array_library(x).sqrt(x)
+        return array_library(x).sqrt(as_float(x))
 
     def backward(self, grad: Tensor) -> Any:
         return grad * 0.5 / self.output
@@ -111,7 +113,7 @@ class Abs(Op):
     """y = |x|.   ∂L/∂x = ∂L/∂y · sign x (0 at x = 0).   Shapes: any; y like x."""
 
     def forward(self, x: Array) -> Array:
-        _refuse_complex(self, x)
+        refuse_complex(self, x)
         return abs(x)
 
     def backward(self, grad: Tensor) -> Any:
@@ -123,7 +125,7 @@ class Maximum(Op):
     """y = max(a, b).   ∂L/∂a = ∂L/∂y where a > b, half of it in a tie, else 0; ∂L/∂b likewise.   Shapes: broadcast."""
 
     def forward(self, a: Array, b: Array) -> Array:
-        _refuse_complex(self, a)
+        refuse_complex(self, a)
         return array_library(a, b).maximum(a, b)
 
     def backward(self, grad: Tensor) -> Any:
@@ -135,7 +137,7 @@ class Minimum(Op):
     """y = min(a, b).   ∂L/∂a = ∂L/∂y where a < b, half of it in a tie, else 0; ∂L/∂b likewise.   Shapes: broadcast."""
 
     def forward(self, a: Array, b: Array) -> Array:
-        _refuse_complex(self, a)
+        refuse_complex(self, a)
         return array_library(a, b).minimum(a, b)
 
     def backward(self, grad: Tensor) -> Any:
@@ -164,7 +166,13 @@ def share_of_larger(a: Tensor, b: Tensor) -> Tensor:
     return wrap((0.5 * xp.greater(raw(a), raw(b)) + 0.5 * xp.greater_equal(raw(a), raw(b))).astype(a.dtype))
 
 
-def _refuse_complex(op: Op, x: Array) -> None:
+def as_float(x: Array) -> Array:
+    """Integers and bool as float32; of the small ones NumPy itself would make float16."""
+    return x.astype(np.float32) if x.dtype.kind in "biu" else x
+
+
+def refuse_complex(op: Op, x: Array) -> None:
+    """Raise DTypeError where gradcheck's complex step meets an op that has none."""
     if x.dtype.kind == "c":
         raise DTypeError(f"{op.name} is not analytic: it has no complex step; gradcheck it with complex_step=False")
 

@@ -86,8 +86,7 @@ def conv(x: Operand, w: Operand, stride: int | Sequence[int] = 1, padding: Paddi
     x, w, rank = _checked("conv", x, w, channel_axis=-2)
     steps, kernel, sizes = per_axis("stride", stride, rank, 1), w.shape[:rank], x.shape[1:-1]
     if padding == "same":
-        totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(sizes, kernel, steps, strict=True)]
-        pads = tuple((total // 2, total - total // 2) for total in totals)
+        pads = _halves([max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(sizes, kernel, steps, strict=True)])
     else:
         pads = padding_pairs(padding, rank)
     for n, k, pair in zip(sizes, kernel, pads, strict=True):
@@ -118,8 +117,7 @@ def conv_transpose(
     steps, kernel, sizes = per_axis("stride", stride, rank, 1), w.shape[:rank], x.shape[1:-1]
     extra = per_axis("output_padding", output_padding, rank, 0)
     if padding == "same":
-        totals = [max(k - s, 0) for k, s in zip(kernel, steps, strict=True)]
-        pads = tuple((total // 2, total - total // 2) for total in totals)
+        pads = _halves([max(k - s, 0) for k, s in zip(kernel, steps, strict=True)])
         extra = tuple(max(s - k, 0) for k, s in zip(kernel, steps, strict=True))
     else:
         pads = padding_pairs(padding, rank)
@@ -150,6 +148,11 @@ def padding_pairs(padding: PaddingSetting, rank: int) -> tuple[Pair, ...]:
             f'padding={padding!r}: "same", a whole number ≥ 0, or for each of {rank} axes one number or (before, after)'
         )
     return tuple((int(a), int(b)) for a, b in pairs)
+
+
+def _halves(totals: Sequence[int]) -> tuple[Pair, ...]:
+    """Each total of padding as (before, after); an odd one has more after."""
+    return tuple((total // 2, total - total // 2) for total in totals)
 
 
 def _checked(name: str, x: Operand, w: Operand, channel_axis: int) -> tuple[Tensor, Tensor, int]:

@@ -1,5 +1,6 @@
 """Batch normalisation with the statistics of the batch, fused; its textbook form stands beside it."""
 
+import math
 from typing import Any
 
 from ..autograd import Op, Operand, Tensor, raw, wrap
@@ -53,9 +54,7 @@ def check_batch_norm(x: tuple[int, ...], gamma: tuple[int, ...], beta: tuple[int
     """Raises ShapeError where these shapes can't be normalised."""
     if len(x) < 2 or gamma != x[-1:] or beta != x[-1:]:
         raise ShapeError(f"batch_norm: x (…, C) = {x} needs gamma and beta (C,); they are {gamma} and {beta}")
-    count = 1
-    for n in x[:-1]:
-        count *= n
+    count = math.prod(x[:-1])
     if count < 2:
         raise ShapeError(
             f"batch_norm: shape {x} has {count} value a feature, whose variance is 0; "

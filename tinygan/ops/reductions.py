@@ -1,14 +1,15 @@
 """From many numbers to fewer: sums, means, extremes, and the softmax family."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..autograd import Axes, Op, Operand, Tensor, raw, wrap
 from ..backend import Array, array_library
-from ..errors import DTypeError, ShapeError
+from ..errors import ShapeError
 from ..kernels import kernels_for
-from .arithmetic import div, exp
+from .arithmetic import as_float, div, exp, refuse_complex
 from .shapes import broadcast_to, reshape
 
 
@@ -33,10 +34,7 @@ class Max(Op):
         self.axes, self.keepdims = axes, keepdims
 
     def forward(self, x: Array) -> Array:
-        if x.dtype.kind == "c":
-            raise DTypeError(
-                f"{self.name} is not analytic: it has no complex step; gradcheck it with complex_step=False"
-            )
+        refuse_complex(self, x)
         return self.pick(x)
 
     def pick(self, x: Array) -> Array:
@@ -84,9 +82,7 @@ def mean(x: Operand, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The arithmetic mean over `axis`: the sum divided by how many there are. Raises ShapeError for none at all."""
     axes = normalise_axes("mean", x, axis)
     shape = raw(x).shape
-    count = 1
-    for i in axes:
-        count *= shape[i]
+    count = math.prod(shape[i] for i in axes)
     if count == 0:
         raise ShapeError(f"mean over axis {axis} of shape {shape}: there is nothing to take the mean of")
     return div(Sum(axes, keepdims)(x), count)
@@ -129,9 +125,9 @@ def normalise_axes(name: str, x: Operand, axis: Axes) -> tuple[int, ...]:
 
 
 def _largest(x: Array, axes: tuple[int, ...]) -> Array:
-    """max x over `axes`, kept as 1; 0 where it is infinite."""
+    """max x over `axes`, as a float, kept as 1; 0 where it is infinite."""
     xp = array_library(x)
-    largest = x.real.max(axis=axes, keepdims=True)
+    largest = as_float(x).real.max(axis=axes, keepdims=True)
     return xp.where(xp.isfinite(largest), largest, largest.dtype.type(0))
 
 
