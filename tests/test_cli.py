@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -34,10 +35,10 @@ def run(npy, tmp_path, capsys):
 
 
 def fails(capsys, *arguments):
-    """The message of a command that fails as it should: exit status 2 and one line on stderr."""
+    """The message of a command that fails as it should: exit status 2, and nothing on stderr besides but a bar."""
     assert cli.main([str(a) for a in arguments]) == 2
-    message = capsys.readouterr().err
-    assert message.startswith(f"tinygan {arguments[0]}: ") and "Traceback" not in message
+    bar, start, message = capsys.readouterr().err.partition(f"tinygan {arguments[0]}: ")
+    assert start and "Traceback" not in bar + message and "Warning" not in bar + message
     return message
 
 
@@ -69,8 +70,9 @@ def test_default_data_is_the_digits_where_mnist_is_not_to_be_had(tmp_path, monke
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", "--model", "mlp", "--steps", "1"]) == 0
-    first = capsys.readouterr().out.splitlines()[0]
-    assert "digits drawn by code" in first and "MNIST is not to be had" in first
+    looking, found = capsys.readouterr().out.splitlines()[:2]
+    assert looking.startswith("Looking for MNIST")
+    assert "digits drawn by code" in found and "MNIST is not to be had" in found and str(tmp_path) in found
     assert (tmp_path / "runs" / "mlp-digits-1" / "samples.png").exists()
 
 
@@ -82,7 +84,34 @@ def test_train_errors(npy, tmp_path, capsys):
     assert "Did you mean 'mnist'" in fails(capsys, "train", "--data", "mnits", "--out", tmp_path / "run")
     np.save(tmp_path / "odd.npy", np.zeros((70, 7, 7, 1), np.uint8))
     assert "multiples of 4" in fails(capsys, "train", "--data", tmp_path / "odd.npy", "--out", tmp_path / "run")
+    assert "larger batch" in fails(capsys, "train", "--data", npy, "--batch", 1, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_broken_files_of_ones_own_are_not_passed_over(tmp_path, monkeypatch, capsys):
+    """MNIST that is there but damaged is an error, not a reason to train on something else."""
+    (tmp_path / "mnist").mkdir()
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+        (tmp_path / "mnist" / name).write_bytes(b"not idx")
+    monkeypatch.setenv("TINYGAN_DATA", str(tmp_path))
+    assert "train-images-idx3-ubyte" in fails(capsys, "train", "--out", tmp_path / "run")
+
+
+def test_a_run_that_diverges_says_so_and_nothing_else(npy, tmp_path, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        message = fails(capsys, "train", "--data", npy, "--model", "mlp", "--lr", "1e30", "--out", tmp_path / "run")
+    assert (
+        re.search(r"step \d+: D's loss is .*, G's .*the model of step 0 are kept", message) or "holds a NaN" in message
+    )
+
+
+def test_too_much_at_a_time(run, monkeypatch, capsys):
+    def exhausted(*arguments):
+        raise MemoryError("Unable to allocate 23.8 GiB")
+
+    monkeypatch.setattr(cli, "generate", exhausted)
+    assert "not enough memory" in fails(capsys, "sample", run)
 
 
 @pytest.mark.skipif(tg.backend.gpu_problem() is None, reason="a GPU is usable here")
@@ -133,8 +162,20 @@ def test_sample_grid_array_folder_and_walk(run, tmp_path, capsys):
 def test_sample_errors(run, tmp_path, capsys):
     assert "config.json" in fails(capsys, "sample", tmp_path / "nowhere")
     assert ".png" in fails(capsys, "sample", run, "--out", tmp_path / "x.bmp")
-    assert "choose a new one" in fails(capsys, "sample", run, "--out", tmp_path)
+    assert "choose a new folder" in fails(capsys, "sample", run, "--out", tmp_path)
     assert "at least 2" in fails(capsys, "sample", run, "--walk", 1)
+    config = os.path.join(run, "config.json")
+    with open(config) as file:
+        good = file.read()
+    for key, bad in (("image_shape", "abc"), ("model", ["small"]), ("latent_size", 10**11), ("image_shape", [8, 8])):
+        with open(config, "w") as file:
+            json.dump({**json.loads(good), key: bad}, file)
+        assert "lacks a sound model, image_shape or latent_size" in fails(capsys, "sample", run)
+    with open(config, "w") as file:
+        json.dump({**json.loads(good), "image_shape": [12, 12, 1]}, file)
+    assert "don't belong together" in fails(capsys, "sample", run)
+    with open(config, "w") as file:
+        file.write(good)
     with open(os.path.join(run, "model.npz"), "r+b") as file:
         file.truncate(1000)
     assert "model.npz" in fails(capsys, "sample", run, "--out", tmp_path / "x.png")

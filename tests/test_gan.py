@@ -281,7 +281,7 @@ def test_sampling_while_another_thread_trains():
 
 def test_generate_checks_the_latents():
     gan = make()
-    with pytest.raises(ShapeError, match=r"layer 0, Dense\(3 → 16\).*\(N, 3\)"):
+    with pytest.raises(ShapeError, match=r"layer 0, Dense\(3 → 16, no bias\).*\(N, 3\)"):
         gan.generate(np.zeros((2, 4), np.float32))
     assert generate(gan.averaged, np.zeros((2, 3))).dtype == np.float32  # latents of float64 are welcome
 

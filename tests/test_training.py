@@ -122,6 +122,20 @@ def test_non_finite_loss_stops_and_keeps_the_last_good(tmp_path):
     assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [2, 4]
 
 
+def test_a_run_that_fails_before_its_first_step_leaves_nothing(tmp_path, monkeypatch):
+    run = trainer(tmp_path / "run")
+    monkeypatch.setattr(run.gan, "discriminator_step", lambda real: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run.fit(steps=3)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_last_step_is_logged(tmp_path):
+    run = trainer(tmp_path / "run", log_every=10)
+    run.fit(steps=3)
+    assert [line["step"] for line in run.log] == [3] and (tmp_path / "run" / "losses.png").exists()
+
+
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     run = trainer(tmp_path / "run")
     run.gan.averaged.parameters()[0].assign(float("inf"))

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from . import backend, data, doctor, models, runs, sampling
@@ -14,6 +15,7 @@ from .losses import OBJECTIVES
 from .threads import thread_count
 from .training import Trainer
 
+PICTURES = ("samples.png", "training.gif", "losses.png")
 FAST_STEPS = 60  # with TINYGAN_FAST=1: enough to see that everything works
 
 
@@ -24,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.command(options)
     except TinyganError as error:
         print(f"tinygan {options.name}: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"tinygan {options.name}: not enough memory ({error}); ask for less at a time", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
@@ -55,7 +60,8 @@ def train(options: argparse.Namespace) -> None:
         trainer.fit(**(limits or {"steps": FAST_STEPS if fast else model.steps}))
     finally:
         if trainer.step:
-            print(f"{trainer.step} steps done. Look at {folder}/samples.png, training.gif and losses.png.")
+            pictures = [name for name in PICTURES if (Path(folder) / name).exists()]
+            print(f"{trainer.step} steps done. Look at {', '.join(pictures)} in {folder}.")
     print(f"More samples: tinygan sample {folder}")
 
 
@@ -80,6 +86,7 @@ def _use_device(device: str) -> None:
 
 def _load_data(options: argparse.Namespace) -> data.Dataset:
     if options.data is None:
+        print("Looking for MNIST: in TINYGAN_DATA, in the cache, in the network.", flush=True)
         dataset, sentence = data.load_default()
         print(sentence)
         return dataset
@@ -119,10 +126,9 @@ def _add_train(commands: Any) -> None:
         description="Train a GAN. Without options: the model `small` on MNIST, clearly legible digits in minutes.",
         epilog="Environment: TINYGAN_DATA, a folder with mnist/; TINYGAN_OFFLINE=1, no downloads; "
         "TINYGAN_THREADS; TINYGAN_FAST=1, a training of seconds that only shows that everything works.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = command.add_argument
-    add("--model", default="small", metavar="NAME", help=f"one of: {', '.join(models.MODELS)}")
+    add("--model", default="small", metavar="NAME", help=f"one of: {', '.join(models.MODELS)} (small if not given)")
     add("--data", metavar="NAME|PATH", help="mnist, fashion-mnist, digits, a folder of images, a .npy or a .npz "
         "(default: mnist if it is there or can be fetched, else digits)")  # fmt: skip
     add("--size", type=_positive, metavar="N", help="for a folder of images: crop and resize to N×N (28 if not given)")
@@ -139,10 +145,10 @@ def _add_train(commands: Any) -> None:
     length.add_argument("--minutes", type=_above_zero, metavar="N", help="time")
     add("--batch", type=_positive, metavar="N", help="images a step (the model's own number if not given)")
     add("--lr", type=_above_zero, help="learning rate of both players (the model's own if not given)")
-    add("--seed", type=_whole, default=0, help="the same seed gives the same bytes")
+    add("--seed", type=_whole, default=0, help="the same seed gives the same bytes (0 if not given)")
     add("--out", metavar="DIR", help="the run folder, a new one (default: runs/MODEL-DATA-N)")
     add("--sample-every", type=_positive, metavar="N", help="steps between two sample grids (100 if not given)")
-    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
+    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (a GPU if there is one)")
     command.set_defaults(command=train)
 
 
@@ -153,16 +159,15 @@ def _add_sample(commands: Any) -> None:
         description="Draw images from the averaged generator of a run.",
         epilog="Examples: tinygan sample RUN --n 100 --out grid.png | --out images (a folder) | --out images.npy "
         "(float32 (N, H, W, C) in [−1, 1]) | tinygan sample RUN --walk 10 (each row a walk between two digits)",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = command.add_argument
     add("run", metavar="RUN", help="the run folder")
     add("--n", type=_positive, metavar="N", help="how many images (64 if not given), or walks (8)")
-    add("--seed", type=_whole, default=0, help="which images")
+    add("--seed", type=_whole, default=0, help="which images (0 if not given)")
     add("--walk", type=_positive, metavar="STOPS", help="interpolate between pairs of latents, in so many images")
     add("--out", metavar="PATH", help=".png: a grid; .npy: an array; no suffix: a folder of single PNGs "
         "(default: sample-SEED.png in the run)")  # fmt: skip
-    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
+    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (a GPU if there is one)")
     command.set_defaults(command=sample)
 
 

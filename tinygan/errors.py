@@ -33,6 +33,10 @@ class DataError(TinyganError, ValueError):
     """A data set that can't be read, or doesn't hold what it should."""
 
 
+class MissingDataError(DataError):
+    """A data set that is nowhere to be found: not here, and not to be fetched."""
+
+
 class FileError(TinyganError, OSError):
     """A file that can't be written or read; what stood there before is unchanged."""
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from . import backend, checkpoint, models
 from ._version import __version__
-from .errors import DataError, FileError, NonFiniteError, SettingError
+from .errors import DataError, FileError, NonFiniteError, SettingError, ShapeError
 from .files import atomic_write
 from .gan import GAN
 from .nn import Module
@@ -73,8 +73,8 @@ def check_finite(gan: GAN, step: int) -> None:
     for name, array in model_arrays(gan).items():
         if not np.isfinite(array).all():
             raise NonFiniteError(
-                f"step {step}: {name} holds a NaN or an infinity. Training stopped; the samples and the model of the "
-                "last good grid are kept. Try a smaller learning rate"
+                f"step {step}: {name} holds a NaN or an infinity. Training stopped; the samples and the model from "
+                "before are kept. Try a smaller learning rate"
             )
 
 
@@ -90,18 +90,20 @@ def load_generator(folder: str | os.PathLike[str]) -> tuple[Module, int]:
     """
     folder = Path(folder)
     config = read_config(folder)
-    try:
-        name, image_shape, latent_size = config["model"], tuple(config["image_shape"]), int(config["latent_size"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{folder / 'config.json'} lacks a sound model, image_shape or latent_size ({error})"
-        ) from error
+    name, shape, latent_size = (config.get(key) for key in ("model", "image_shape", "latent_size"))
+    sizes = [latent_size, *(shape if isinstance(shape, list) else [])]
+    if not isinstance(name, str) or len(sizes) != 4 or not all(isinstance(n, int) and 0 < n <= 8192 for n in sizes):
+        raise DataError(f"{folder / 'config.json'} lacks a sound model, image_shape or latent_size")
     if name not in models.MODELS:
         raise SettingError(f"{folder}: its generator {name!r} isn't one of tinygan's own; load model.npz from Python")
     arrays, _ = checkpoint.load(folder / "model.npz")
-    generator = models.build_generator(name, image_shape, latent_size)
-    generator.load_state_dict({k.removeprefix("averaged."): a for k, a in arrays.items() if k.startswith("averaged.")})
-    return generator.to(backend.device()).eval(), latent_size
+    generator = models.build_generator(name, (sizes[1], sizes[2], sizes[3]), sizes[0])
+    state = {k.removeprefix("averaged."): a for k, a in arrays.items() if k.startswith("averaged.")}
+    try:
+        generator.load_state_dict(state)
+    except ShapeError as error:
+        raise DataError(f"{folder}: model.npz and config.json don't belong together: {error}") from error
+    return generator.to(backend.device()).eval(), sizes[0]
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Pictures from a trained generator: draws, walks between draws, and the files they go into."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,15 @@ def write_images(images: Array, out: str | os.PathLike[str], columns: int | None
         return f"an array {images.shape}, float32 in [−1, 1], in {path}"
     if path.suffix:
         raise SettingError(f"{path}: .png (a grid), .npy (an array), or no suffix (a folder of PNGs) is expected")
+    if path.exists():
+        raise FileError(f"{path} exists already; choose a new folder")
+    unfinished = path.with_name(f".{path.name}.tmp")
     try:
-        path.mkdir(parents=True)
+        unfinished.mkdir(parents=True)
+        for i, image in enumerate(images):
+            plotting.save_grid(image[None], unfinished / f"{i:05}.png", scale=1, gap=0)
+        unfinished.rename(path)
     except OSError as error:
-        raise FileError(f"could not make the folder {path}: {error.strerror}; choose a new one") from error
-    for i, image in enumerate(images):
-        plotting.save_grid(image[None], path / f"{i:05}.png", scale=1, gap=0)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise FileError(f"could not write the folder {path}: {error.strerror or error}") from error
     return f"{len(images)} images in {path}{os.sep}"

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Trainer:
         if made != self.data.image_shape:
             raise ShapeError(f"the generator makes images of shape {made}, the data have {self.data.image_shape}")
         self.log: list[dict[str, float]] = []
-        self.step = 0
+        self.step = self._sampled_at = 0
         self.folder = None if out is None else runs.make_folder(out)
         self._frames: list[np.ndarray[Any, Any]] = []
         self._config = config or {}
@@ -67,9 +68,13 @@ class Trainer:
         infinite ends it with NonFiniteError, which names the step; the last good samples and model stay.
         """
         steps, minutes = self._limits(steps, epochs, minutes)
-        self._write_config(steps, minutes)
+        with np.errstate(all="ignore"):  # NaN and infinity are looked for, and reported with their step
+            return self._fit(steps, minutes)
+
+    def _fit(self, steps: int | None, minutes: float | None) -> GAN:
         bar = _Progress(steps, minutes, self.progress)
         try:
+            self._write_config(steps, minutes)
             if not self._frames:
                 self._take_samples()
             for _ in bar.steps(self.step):
@@ -77,10 +82,17 @@ class Trainer:
                     d_loss = self.gan.discriminator_step(next(self.batches))
                 g_loss = self.gan.generator_step(self.batch_size)
                 self._after_step(d_loss, g_loss, bar)
+            if self.step % self.log_every:
+                self._write_line(self._checked_line(d_loss, g_loss))
             if self.step % self.sample_every:
                 self._take_samples()
         except KeyboardInterrupt:
             self._take_samples()
+            raise
+        except Exception:
+            if self.step == 0 and self.folder:
+                shutil.rmtree(self.folder)  # our own, and nothing in it was trained
+                self.folder = None
             raise
         finally:
             bar.close()
@@ -116,8 +128,9 @@ class Trainer:
             line["value"] = float(self.gan.value)
         if not all(map(math.isfinite, line.values())):
             raise NonFiniteError(
-                f"step {self.step}: the loss is no longer finite ({line}). Training stopped; the samples and the model "
-                "of the last good grid are kept. Try a smaller learning rate, or find the place with tinygan.debug()"
+                f"step {self.step}: D's loss is {line['d_loss']}, G's {line['g_loss']}. Training stopped; the samples "
+                f"and the model of step {self._sampled_at} are kept. Try a smaller learning rate; in Python, "
+                "tinygan.debug() finds where the first NaN arose"
             )
         return line
 
@@ -131,10 +144,11 @@ class Trainer:
         runs.check_finite(self.gan, self.step)
         images = self.gan.generate(self.latents)
         self._frames.append(plotting.sample_grid(images))
+        self._sampled_at = self.step
         if self.folder:
+            runs.save_model(self.folder, self.gan)
             plotting.save_grid(images, self.folder / "samples" / f"step-{self.step:06}.png", scale=1)
             plotting.save_grid(images, self.folder / "samples.png", description=f"64 samples after {self.step} steps.")
-            runs.save_model(self.folder, self.gan)
 
     def _write_config(self, steps: int | None, minutes: float | None) -> None:
         if self.folder is None:

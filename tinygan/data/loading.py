@@ -4,7 +4,7 @@ import difflib
 import os
 from pathlib import Path
 
-from ..errors import DataError, SettingError
+from ..errors import DataError, MissingDataError, SettingError
 from .arrays import load_arrays
 from .dataset import Dataset
 from .digits import digits
@@ -55,7 +55,7 @@ def load_default() -> tuple[Dataset, str]:
     try:
         data = load("mnist")
         return data, f"Training images: {data.source}."
-    except DataError as error:
+    except MissingDataError as error:  # but files that are there and broken are not passed over
         data, reason = load("digits"), str(error).splitlines()[0]
         return data, f"Training images: {data.source}, since MNIST is not to be had ({reason})"
 

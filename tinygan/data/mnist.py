@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, MissingDataError
 from .dataset import Dataset, checked_count, from_bytes
 from .idx import read_idx
 
-TIMEOUT = 10  # seconds for a mirror to answer
+TIMEOUT = (3, 10)  # seconds for each address of a mirror to be reached, and then to answer
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -49,7 +49,7 @@ def load_mnist(name: str, split: str, count: int | None = None) -> Dataset:
 
     Looked for in $TINYGAN_DATA/<name>/ (read as it is, so that a subset may stand there), then in the cache,
     then on the mirrors, whose files must have the published SHA-256. TINYGAN_OFFLINE=1 forbids the network.
-    Raises DataError where none of these has it, or where the files don't hold what they should.
+    Raises MissingDataError where none of these has it, DataError where the files don't hold what they should.
     """
     found = _in_own_folder(name, split)
     images_path, labels_path = found or [_fetch(name, f"{file}.gz") for file in FILES[split]]
@@ -93,9 +93,11 @@ def _fetch(name: str, file: str) -> Path:
     folder, sha256 = Path(pooch.os_cache("tinygan")) / name, SHA256[name][file]
     if (folder / file).is_file() and pooch.file_hash(str(folder / file)) == sha256:
         return folder / file
-    advice = f'Set TINYGAN_DATA to a folder that has {name}/{file}, or use "digits", which needs no download.'
+    own = os.environ.get("TINYGAN_DATA")
+    advice = f"TINYGAN_DATA={own} has no {name}/{file}. " if own else ""
+    advice += f'Set TINYGAN_DATA to a folder that has {name}/{file}, or use "digits", which needs no download.'
     if os.environ.get("TINYGAN_OFFLINE", "0") not in ("", "0"):
-        raise DataError(f"{name}: {file} is not in {folder} and TINYGAN_OFFLINE forbids the network. {advice}")
+        raise MissingDataError(f"{name}: {file} is not in {folder} and TINYGAN_OFFLINE forbids the network. {advice}")
     pooch.get_logger().setLevel("WARNING")  # it would announce each download; the progress bar says enough
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
     reasons = []
@@ -105,7 +107,7 @@ def _fetch(name: str, file: str) -> Path:
             return Path(pooch.retrieve(mirror + file, sha256, file, folder, downloader=downloader))
         except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong hash is a ValueError
             reasons.append(f"\n  {mirror}: {_short(error)}")
-    raise DataError(f"{name}: {file} could not be downloaded from any mirror.{''.join(reasons)}\n{advice}")
+    raise MissingDataError(f"{name}: {file} could not be downloaded from any mirror.{''.join(reasons)}\n{advice}")
 
 
 def _short(error: OSError | ValueError) -> str:

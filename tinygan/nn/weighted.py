@@ -75,6 +75,10 @@ class Weighted(Module):
             u = ops.matmul(v / _length(v), w)
             self.u.writable()[...] = raw(u / _length(u))
 
+    def marks(self) -> str:
+        """What differs from the usual, for `describe`."""
+        return ", no bias" * (not self.use_bias) + ", spectral norm" * self.spectral_norm
+
     def add_bias(self, y: Tensor) -> Tensor:
         return y + self.bias if self.use_bias else y
 
@@ -105,7 +109,7 @@ class Dense(Weighted):
         return self.add_bias(x @ self.normalised_weight())
 
     def describe(self) -> str:
-        return f"Dense({self.in_features} → {self.out_features})"
+        return f"Dense({self.in_features} → {self.out_features}{self.marks()})"
 
 
 class Conv(Weighted):
@@ -145,7 +149,8 @@ class Conv(Weighted):
     def describe(self) -> str:
         steps = f", stride {'×'.join(map(str, self.stride))}" if set(self.stride) != {1} else ""
         kernel = "×".join(map(str, self.kernel))
-        return f"{type(self).__name__}({self.channels[0]} → {self.channels[1]}, {kernel}{steps})"
+        sizes = f"{self.channels[0]} → {self.channels[1]}"
+        return f"{type(self).__name__}({sizes}, {kernel}{steps}{self.marks()})"
 
 
 class ConvTranspose(Conv):
