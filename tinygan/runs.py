@@ -9,7 +9,6 @@ model.npz       the players and the averaged generator, as of the last samples
 
 import json
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +51,8 @@ def save_json(path: Path, content: dict[str, Any]) -> None:
 
 def versions() -> dict[str, str]:
     """What made a run: tinygan, Python, NumPy, machine, device, threads."""
+    import platform  # here, since it loads subprocess, which a browser's Python lacks
+
     return {
         "tinygan": __version__,
         "python": platform.python_version(),
