@@ -138,6 +138,7 @@ BLOCKED += ["pooch", "tqdm", "PIL"]
 
 BROWSER = f"""
 import sys, threading
+import numpy.random  # which needs some of these itself on Python 3.10
 for name in {BLOCKED}:
     sys.modules[name] = None
 
