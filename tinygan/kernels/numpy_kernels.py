@@ -288,8 +288,14 @@ def batch_norm_gradient(
 ) -> tuple[Array, Array, Array]:
     count = x.size // x.shape[-1]
     inverse = (variance + eps) ** -0.5
+
+    def weighted(g: Array, rows: Array) -> Array:
+        centred = np.subtract(rows, mean, out=_scratch("centred", rows.shape, rows.dtype))
+        centred *= g
+        return centred
+
     grad_beta = _column_sums(lambda rows: rows, grad)
-    grad_gamma = _column_sums(lambda g, rows: g * (rows - mean), grad, x) * inverse
+    grad_gamma = _column_sums(weighted, grad, x) * inverse
     scale = gamma * inverse
     slope = inverse * grad_gamma / count
     shift = grad_beta / count
