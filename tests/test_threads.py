@@ -176,6 +176,15 @@ def test_dismissed_helpers_are_gone():
     assert not helpers()
 
 
+def test_a_dismissed_team_leaves_its_callers_to_themselves():
+    """Another thread may have got hold of the team just before: it must not wait for helpers that are gone."""
+    tg.set_threads(2)
+    threads.parallel_for(lambda i: None, 10)
+    team = threads._team
+    tg.set_threads(1)
+    assert team.share(lambda: None) is False
+
+
 def test_two_callers_at_once():
     """One has the team, the other works alone: both come to their end, with all that they wanted."""
     tg.set_threads(2)

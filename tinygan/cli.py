@@ -37,11 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace) -> None:
-    models.find_model(options.model)
+    model = models.find_model(options.model)
     _use_device(options.device)
     dataset = _load_data(options)
     gan = models.build_gan(options.model, dataset.image_shape, options.objective, options.lr, options.seed)
-    model = models.MODELS[options.model]
     batch_size = options.batch or model.batch_size
     folder = options.out or runs.free_folder("runs", f"{options.model}-{dataset.name}")
     limits = {k: v for k in ("steps", "epochs", "minutes") if (v := getattr(options, k)) is not None}
@@ -71,7 +70,7 @@ def sample(options: argparse.Namespace) -> None:
     if options.walk:
         latents = sampling.walk_latents(options.n or 8, options.walk, latent_size, options.seed)
     else:
-        latents = sampling.draw_latents(64 if options.n is None else options.n, latent_size, options.seed)
+        latents = sampling.draw_latents(options.n or 64, latent_size, options.seed)
     out = options.out or os.path.join(options.run, f"{'walk' if options.walk else 'sample'}-{options.seed}.png")
     print("Wrote", sampling.write_images(generate(generator, latents), out, options.walk or None))
 

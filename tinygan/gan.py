@@ -102,7 +102,7 @@ class GAN:
         """n images (n, H, W, C) float32 in [−1, 1] from the averaged generator; the first of more are the same."""
         if n < 0:
             raise SettingError(f"sample: n={n}; a whole number of at least 0 is expected")
-        return self.generate(backend.generator(seed, "samples").standard_normal((n, self.latent_size), np.float32))
+        return self.generate(sample_latents(n, self.latent_size, seed))
 
     def generate(self, latents: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """The averaged generator's images (N, H, W, C) for latents (N, latent_size), in evaluation mode."""
@@ -125,6 +125,11 @@ class GAN:
         for averaged, tensor in self._pairs:
             array = averaged.writable()
             kernels_for(array).average_step(array, tensor._array, self.average)
+
+
+def sample_latents(n: int, latent_size: int, seed: int) -> np.ndarray[Any, Any]:
+    """The latents of the samples that a seed stands for: N(0, I), (n, latent_size) float32."""
+    return backend.generator(seed, "samples").standard_normal((n, latent_size), np.float32)
 
 
 def generate(generator: Module, latents: Any) -> np.ndarray[Any, Any]:

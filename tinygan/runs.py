@@ -63,25 +63,25 @@ def versions() -> dict[str, str]:
     }
 
 
-def model_arrays(gan: GAN) -> dict[str, np.ndarray[Any, Any]]:
-    """Both players and the averaged generator, as generator.…, discriminator.…, averaged.… ."""
+def model_arrays(gan: GAN, step: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Copies of both players and the averaged generator, as generator.…, discriminator.…, averaged.… .
+
+    Raises NonFiniteError, naming the step and the first such array, where one holds a NaN or an infinity.
+    """
     players = {"generator": gan.generator, "discriminator": gan.discriminator, "averaged": gan.averaged}
-    return {f"{player}.{name}": a for player, module in players.items() for name, a in module.state_dict().items()}
-
-
-def check_finite(gan: GAN, step: int) -> None:
-    """Raises NonFiniteError, naming the first array, where a player holds a NaN or an infinity."""
-    for name, array in model_arrays(gan).items():
+    arrays = {f"{player}.{name}": a for player, module in players.items() for name, a in module.state_dict().items()}
+    for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise NonFiniteError(
                 f"step {step}: {name} holds a NaN or an infinity. Training stopped; the samples and the model from "
                 "before are kept. Try a smaller learning rate"
             )
+    return arrays
 
 
-def save_model(folder: Path, gan: GAN) -> None:
-    """Write model.npz: both players and the averaged generator."""
-    checkpoint.save(folder / "model.npz", model_arrays(gan), {"g_steps": gan.g_steps, "d_steps": gan.d_steps})
+def save_model(folder: Path, gan: GAN, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
+    """Write model.npz: what model_arrays gave."""
+    checkpoint.save(folder / "model.npz", arrays, {"g_steps": gan.g_steps, "d_steps": gan.d_steps})
 
 
 def load_generator(folder: str | os.PathLike[str]) -> tuple[Module, int]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from . import backend, plotting
+from . import plotting
 from .errors import FileError, SettingError
 from .files import atomic_write
+from .gan import sample_latents
 
 Array = np.ndarray[Any, Any]
 
@@ -18,7 +19,7 @@ def draw_latents(n: int, latent_size: int, seed: int = 0) -> Array:
     """n draws from N(0, I), (n, latent_size) float32; the first of more are the same."""
     if n < 1:
         raise SettingError(f"n={n}: at least 1 sample is expected")
-    return backend.generator(seed, "samples").standard_normal((n, latent_size), np.float32)
+    return sample_latents(n, latent_size, seed)
 
 
 def walk_latents(n: int, stops: int, latent_size: int, seed: int = 0) -> Array:

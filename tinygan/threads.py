@@ -129,12 +129,12 @@ class Team:
 
     def dismiss(self) -> None:
         """End the helpers' threads."""
-        with self.taken:
-            if not self.awake:
-                self.wake()
-            self.awake = False
-            for helper in self.helpers:
-                helper.begin(sys.exit)
+        self.taken.acquire()  # for good: a caller that still holds this team works alone
+        if not self.awake:
+            self.wake()
+        self.awake = False
+        for helper in self.helpers:
+            helper.begin(None)
 
 
 class Helper:
@@ -146,8 +146,8 @@ class Helper:
         self.error: BaseException | None = None
         threading.Thread(target=self._run, name="tinygan helper", daemon=True).start()
 
-    def begin(self, task: Task) -> None:
-        """Let the thread run the task, in a copy of the caller's context."""
+    def begin(self, task: Task | None) -> None:
+        """Let the thread run the task, in a copy of the caller's context; None: let it end."""
         self.wait()
         self.task, self.context = task, contextvars.copy_context()
         self.begun += 1
@@ -161,11 +161,11 @@ class Helper:
     def _run(self) -> None:
         while True:
             self.gate.acquire()
+            if self.task is None:
+                return
             try:
                 self.error = None
                 self.context.run(self.task)
-            except SystemExit:
-                return
             except BaseException as error:  # it is the caller's: Team.share raises it there
                 self.error = error
             finally:

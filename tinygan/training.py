@@ -141,12 +141,12 @@ class Trainer:
 
     def _take_samples(self) -> None:
         """The fixed latents' images, and the model that made them; nothing is kept of a model that holds a NaN."""
-        runs.check_finite(self.gan, self.step)
+        arrays = runs.model_arrays(self.gan, self.step)
         images = self.gan.generate(self.latents)
         self._frames.append(plotting.sample_grid(images))
         self._sampled_at = self.step
         if self.folder:
-            runs.save_model(self.folder, self.gan)
+            runs.save_model(self.folder, self.gan, arrays)
             plotting.save_grid(images, self.folder / "samples" / f"step-{self.step:06}.png", scale=1)
             plotting.save_grid(images, self.folder / "samples.png", description=f"64 samples after {self.step} steps.")
 
@@ -197,7 +197,7 @@ class _Progress:
 
             form = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}{postfix}]"
             total, unit = (steps, "steps") if self.seconds is None else (self.seconds, "s")
-            pause = 0.1 if sys.stderr.isatty() else 5.0  # in a file, each update is a line of its own
+            pause = 0.1 if sys.stderr.isatty() else 5.0  # in a file, every update stays
             self.bar = tqdm(
                 total=total, unit=unit, bar_format=form, dynamic_ncols=True, smoothing=0.05, mininterval=pause
             )

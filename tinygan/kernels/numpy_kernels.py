@@ -167,8 +167,11 @@ def _padded(thread: int, shape: tuple[int, ...], padding: Padding, dtype: Any) -
 def _im2col(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     """(N, H, W, C) -> (N·OH·OW, KH·KW·C), in scratch memory."""
     (kh, kw), (sh, sw) = kernel, stride
-    padded, inside = _padded(threading.get_ident(), x.shape, padding, x.dtype)
-    inside[...] = x
+    if any(map(any, padding)):
+        padded, inside = _padded(threading.get_ident(), x.shape, padding, x.dtype)
+        inside[...] = x
+    else:
+        padded = np.ascontiguousarray(x)
     n, height, width, channels = padded.shape
     rows, cols = (height - kh) // sh + 1, (width - kw) // sw + 1
     s_n, s_h, s_w, s_c = padded.strides

@@ -10,6 +10,7 @@ from ..autograd import Tensor, no_grad, raw
 from ..backend import generator_or_default
 from ..errors import SettingError, ShapeError
 from ..ops.convolution import PaddingSetting, padding_pairs, per_axis
+from ..ops.products import swap_last_axes
 from .init import Initialiser, glorot, normal
 from .module import Buffer, Module, Parameter
 
@@ -65,7 +66,7 @@ class Weighted(Module):
     def _matrix(self) -> Tensor:
         w: Tensor = self.weight
         if self.out_axis == -2:
-            w = ops.transpose(w, (*range(w.ndim - 2), w.ndim - 1, w.ndim - 2))
+            w = swap_last_axes(w)
         return ops.reshape(w, (-1, w.shape[-1]))
 
     def _iterate(self) -> None:

@@ -17,7 +17,7 @@ class Matmul(Op):
 
     def backward(self, grad: Tensor) -> Any:
         a, b = self.inputs
-        return lambda: matmul(grad, _swap(b)), lambda: matmul(_swap(a), grad)
+        return lambda: matmul(grad, swap_last_axes(b)), lambda: matmul(swap_last_axes(a), grad)
 
 
 def matmul(a: Operand, b: Operand) -> Tensor:
@@ -45,6 +45,6 @@ def matmul(a: Operand, b: Operand) -> Tensor:
     return Matmul()(a, b)
 
 
-def _swap(x: Tensor) -> Tensor:
+def swap_last_axes(x: Tensor) -> Tensor:
     """The last two axes exchanged."""
     return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
