@@ -81,8 +81,8 @@ def test_every_image_lies_in_its_cell(channels, gap):
         columns = slice(gap + i % 3 * (4 + gap), gap + i % 3 * (4 + gap) + 4)
         expected = plotting.to_uint8(x[i])
         np.testing.assert_array_equal(grid[rows, columns], expected[..., 0] if channels == 1 else expected)
-        rest[rows, columns] = plotting.GAP
-    assert (rest == plotting.GAP).all()  # gaps, borders and the two empty cells
+        rest[rows, columns] = plotting.images.GAP
+    assert (rest == plotting.images.GAP).all()  # gaps, borders and the two empty cells
 
 
 @pytest.mark.parametrize("n, rows, columns", [(1, 1, 1), (2, 1, 2), (5, 2, 3), (9, 3, 3), (10, 3, 4), (64, 8, 8)])
@@ -225,7 +225,7 @@ def test_curves_show_raw_values_and_their_average():
 
 def test_smoothing_keeps_constants_to_the_ends():
     for n in [1, 2, 49, 50, 99, 100, 101, 5000]:
-        np.testing.assert_allclose(plotting._smooth(np.full(n, 3.0)), np.full(n, 3.0))
+        np.testing.assert_allclose(plotting.curves._smooth(np.full(n, 3.0)), np.full(n, 3.0))
 
 
 def test_curves_can_be_told_apart_without_colour():

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import FileError
+from .errors import FileError, SettingError
 
 
 @contextmanager
@@ -33,3 +33,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def check_suffix(path: str | os.PathLike[str], suffix: str) -> None:
+    """Does the name say what will be in the file?"""
+    if Path(path).suffix.lower() != suffix:
+        raise SettingError(f"can't write {os.fspath(path)}: this picture is a {suffix} file, so name it that")

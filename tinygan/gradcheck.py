@@ -179,7 +179,7 @@ def _compare(what: str, analytic: Float64s, numeric: Float64s, rtol: float, atol
     for k, (a, n) in enumerate(zip(analytic, numeric, strict=True)):
         if a.shape != n.shape:
             raise GradientError(
-                f"{what}: the gradient of input {k} has shape {a.shape}, the input has {n.shape}. {_guess(a, n, rtol)}"
+                f"{what}: the gradient of input {k} has shape {a.shape}, the input has {n.shape}. {guess(a, n, rtol)}"
             )
         # Relative to the largest entry as well: a sum over many numbers carries the rounding error of the largest.
         error = np.abs(a - n) / (atol + rtol * np.maximum(np.abs(n), np.abs(n).max(initial=0.0)))
@@ -189,11 +189,11 @@ def _compare(what: str, analytic: Float64s, numeric: Float64s, rtol: float, atol
             raise GradientError(
                 f"{what}: the gradient of input {k}, shape {n.shape}, is wrong at {int((~(error <= 1)).sum())} of "
                 f"{n.size} places. Worst at index {tuple(map(int, worst))}: analytic {a[worst]:.8g}, "
-                f"numeric {n[worst]:.8g}, ratio {ratio:.6g}. {_guess(a, n, rtol)}"
+                f"numeric {n[worst]:.8g}, ratio {ratio:.6g}. {guess(a, n, rtol)}"
             )
 
 
-def _guess(analytic: Any, numeric: Any, rtol: float) -> str:
+def guess(analytic: Any, numeric: Any, rtol: float) -> str:
     """A sentence on what kind of mistake this looks like."""
 
     def equal(a: Any, b: Any) -> bool:
