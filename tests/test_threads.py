@@ -222,3 +222,22 @@ def test_without_spin_locks(monkeypatch):
     threads.parallel_for(seen.append, 50)
     assert sorted(seen) == list(range(50))
     assert isinstance(threads._team.helpers[0].gate, threading.Semaphore)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity of threads to cores")
+def test_helpers_leave_the_callers_core_alone():
+    """On one core the two would wait for each other in turns of milliseconds."""
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("one core")
+    threads.set_threads(2)
+    try:
+        for core in sorted(allowed)[:2]:
+            os.sched_setaffinity(0, {core})  # the caller moves there
+            os.sched_setaffinity(0, allowed)
+            threads.parallel_for(lambda i: None, 2)
+            team = threads._team
+            assert os.sched_getaffinity(team.helpers[0].native_id) == allowed - {team.callers_core}
+        assert os.sched_getaffinity(0) == allowed, "the caller itself may run anywhere"
+    finally:
+        threads.set_threads(None)

@@ -382,6 +382,9 @@ class Alias(Op):
 
 def _as_tensors(op: Op, operands: Sequence[Operand]) -> tuple[Tensor, ...]:
     """The operands as Tensors of one float dtype, on one device. Scalars, lists and integers take that dtype."""
+    tensors = tuple(x for x in operands if isinstance(x, Tensor))
+    if len(tensors) == len(operands) and len({(type(x._array), x._array.dtype) for x in tensors}) == 1:
+        return tensors  # as nearly always
     floats = {x.dtype for x in operands if (isinstance(x, Tensor) or is_array(x)) and x.dtype.kind in "fc"}
     if np.dtype(np.complex128) in floats:  # only in gradcheck's complex step, beside float64 constants
         floats.discard(np.dtype(np.float64))

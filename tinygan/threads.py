@@ -82,6 +82,8 @@ class Team:
         self.taken = threading.Lock()
         self.bed = threading.Semaphore(0)
         self.last_used = time.monotonic()
+        self.current_core = core_finder()
+        self.callers_core = -1
         self.helpers = [Helper() for _ in range(helpers)]
         self.stay_awake()
 
@@ -92,6 +94,7 @@ class Team:
         try:
             if not self.awake:
                 self.wake()
+            self.leave_the_callers_core()
             try:
                 for helper in self.helpers:
                     helper.begin(task)
@@ -106,6 +109,19 @@ class Team:
             self.last_used = time.monotonic()
             self.taken.release()
         return True
+
+    def leave_the_callers_core(self) -> None:
+        """Let helpers run on every core but the caller's.
+
+        Linux likes to wake a thread on the core of the one that woke it. There the two would spin in wait for each
+        other, in turns of milliseconds, while another core idles.
+        """
+        core = self.current_core()
+        if core != self.callers_core:
+            self.callers_core = core
+            others = os.sched_getaffinity(0) - {core}
+            for helper in self.helpers if others else ():
+                os.sched_setaffinity(helper.native_id, others)
 
     def wake(self) -> None:
         for _ in self.helpers:
@@ -144,7 +160,9 @@ class Helper:
         self.gate, self.done = make_gate(), make_gate()
         self.begun = self.finished = 0
         self.error: BaseException | None = None
-        threading.Thread(target=self._run, name="tinygan helper", daemon=True).start()
+        thread = threading.Thread(target=self._run, name="tinygan helper", daemon=True)
+        thread.start()
+        self.native_id: Any = thread.native_id
 
     def begin(self, task: Task | None) -> None:
         """Let the thread run the task, in a copy of the caller's context; None: let it end."""
@@ -194,6 +212,17 @@ def make_gate() -> Any:
         return SpinLock()
     except (ImportError, OSError, AttributeError, TypeError):  # no ctypes, or not POSIX
         return threading.Semaphore(0)
+
+
+def core_finder() -> Callable[[], int]:
+    """A function that gives the number of the core that it is called on: −1 where the system doesn't say."""
+    try:
+        import ctypes
+
+        finder: Callable[[], int] = ctypes.PyDLL(None).sched_getcpu
+        return finder
+    except (ImportError, OSError, AttributeError, TypeError):
+        return lambda: -1
 
 
 def _get_team() -> Team | None:

@@ -10,7 +10,7 @@ must be at rest: the processor time that it uses while the other one runs is mea
 PyTorch starts as four contestants (its two memory layouts, its two fast kinds of Adam), and the one that has shown the
 fastest turn after a few rounds is the one that is compared.
 
-Needs PyTorch, which is no dependency of tinygan:  pip install torch --index-url https://download.pytorch.org/whl/cpu
+Needs PyTorch, which is no dependency of tinygan:  pip install torch
 """
 
 import argparse
@@ -338,7 +338,7 @@ def main(arguments: list[str] | None = None) -> int:
     if importlib.util.find_spec("torch") is None:
         print(
             "PyTorch is not installed here; tinygan doesn't need it, but this comparison does:\n"
-            "  pip install torch --index-url https://download.pytorch.org/whl/cpu",
+            "  pip install torch",
             file=sys.stderr,
         )
         return 2

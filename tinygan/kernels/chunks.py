@@ -1,0 +1,79 @@
+"""Work in chunks, spread over threads.
+
+Chunks are cut by sizes alone, and what they give is added in their order, so that results are the same bytes for any
+number of threads.
+"""
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array
+from ..threads import parallel_for
+
+CHUNK_BYTES = 1 << 19  # of one array in element-wise work: a few of them fit into a core's own cache
+WORTH_A_THREAD = 3 << 20  # bytes of one array in element-wise work: with less, a second thread costs more than it gains
+
+_local = threading.local()
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
+    """An uninitialised buffer, kept by each thread for reuse: fresh memory costs page faults. Never leaves a kernel."""
+    buffers = _local.__dict__
+    size = math.prod(shape) * dtype.itemsize
+    buffer = buffers.get(name)
+    if buffer is None or buffer.size < size:
+        buffer = buffers[name] = np.empty(size, np.uint8)
+    return np.ndarray(shape, dtype, buffer)
+
+
+def cut(length: int, most: int) -> list[slice]:
+    """Slices that cover range(length), of at most `most` each: of one size, but for the last."""
+    count = -(-length // most)
+    count += count > 1 and count % 2  # an even number, so that two threads end together
+    size = max(1, -(-length // max(1, count)))
+    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+
+
+def for_chunks(work: Callable[[slice], object], length: int, most: int) -> None:
+    """Call work(slice) for each of these chunks, on all threads."""
+    chunks = cut(length, most)
+    parallel_for(lambda i: work(chunks[i]), len(chunks))
+
+
+def for_rows(work: Callable[[int, slice], object], rows: Array) -> None:
+    """Call work(i, slice i) for chunks of `rows` (M, C) of about CHUNK_BYTES, on all threads if that is worth it."""
+    chunks = cut(len(rows), max(1, CHUNK_BYTES // max(1, rows.shape[1] * rows.itemsize)))
+    if rows.nbytes >= WORTH_A_THREAD:
+        parallel_for(lambda i: work(i, chunks[i]), len(chunks))
+    else:
+        for i, chunk in enumerate(chunks):
+            work(i, chunk)
+
+
+def as_rows(array: Array, width: int) -> Array:
+    """(M, width), in one piece."""
+    return np.ascontiguousarray(array).reshape(-1, width)
+
+
+def by_rows(function: Callable[..., object], *arrays: Array, width: int = 1) -> Array:
+    """result = function(*arrays, result), given chunks of rows (M, width); the arrays have one shape and dtype."""
+    result = np.empty(arrays[0].shape, arrays[0].dtype)
+    rows = [as_rows(a, width) for a in (*arrays, result)]
+    for_rows(lambda i, s: function(*(a[s] for a in rows)), rows[-1])
+    return result
+
+
+def by_chunk(function: Callable[..., Any], *arrays: Array) -> Array:
+    """function(*arrays), given chunks of rows (M, C), for each chunk: stacked in their order."""
+    rows = [as_rows(a, a.shape[-1]) for a in arrays]
+    results: dict[int, Any] = {}
+
+    def work(i: int, s: slice) -> None:
+        results[i] = function(*(a[s] for a in rows))
+
+    for_rows(work, rows[0])
+    return np.array([results[i] for i in range(len(results))])
