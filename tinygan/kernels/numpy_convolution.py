@@ -116,10 +116,7 @@ def _scatter(w: Array, stride: Pair, padding: Padding) -> Callable[[Array, Array
 
     def work(grad: Array, x: Array) -> None:
         g = np.ascontiguousarray(grad).reshape(-1, len(filters))
-        if w.shape[2] < NARROW:  # as in _im2col
-            columns = np.matmul(filters.T, g.T, out=scratch("columns", (filters.shape[1], len(g)), x.dtype)).T
-        else:
-            columns = np.matmul(g, filters, out=scratch("columns", (len(g), filters.shape[1]), x.dtype))
+        columns = np.matmul(g, filters, out=scratch("columns", (len(g), filters.shape[1]), x.dtype))
         _col2im(columns.reshape(*grad.shape[:3], *w.shape[:3]), stride, padding, x)
 
     return work
