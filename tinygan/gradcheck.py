@@ -179,7 +179,8 @@ def _compare(what: str, analytic: Float64s, numeric: Float64s, rtol: float, atol
     for k, (a, n) in enumerate(zip(analytic, numeric, strict=True)):
         if a.shape != n.shape:
             raise GradientError(
-                f"{what}: the gradient of input {k} has shape {a.shape}, the input has {n.shape}. {guess(a, n, rtol)}"
+                f"{what}: the gradient of input {k} has shape {a.shape}, the input has {n.shape}. "
+                f"{guess(a, n, rtol)} A gradient has the shape of its input."
             )
         # Relative to the largest entry as well: a sum over many numbers carries the rounding error of the largest.
         error = np.abs(a - n) / (atol + rtol * np.maximum(np.abs(n), np.abs(n).max(initial=0.0)))
@@ -208,7 +209,7 @@ def guess(analytic: Any, numeric: Any, rtol: float) -> str:
     if analytic.ndim > 1 and equal(np.swapaxes(analytic, -1, -2), numeric):
         return "Transposed?"
     if analytic.shape != numeric.shape:
-        return "A gradient has the shape of its input."
+        return "Compare the axes one by one."
     if not analytic.any():
         return "It is 0 everywhere: is the input cut off from the output (detached, or used as an array)?"
     significant = np.abs(numeric) > 1e-6

@@ -1,6 +1,6 @@
 """What an exercise is: names to define, a check that answers with a sentence, and a reference answer."""
 
-import importlib
+import importlib.util
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,12 +44,13 @@ def exercise(name: str, *references: Any) -> Callable[[Callable[..., None]], Cal
 
 
 def find_exercise(name: str) -> Exercise:
-    """The exercise called `name`; its lesson's module is loaded first. Raises SettingError if there is none."""
-    try:
-        importlib.import_module(f"{__package__}.lesson_{name[1:3]}")
-        return EXERCISES[name]
-    except (ImportError, KeyError):
-        raise SettingError(f"there is no exercise {name!r}; names are like 'L03-ex1'") from None
+    """The exercise called `name`, from its lesson's module unless entered already. SettingError if there is none."""
+    module = f"{__package__}.lesson_{name[1:3]}"
+    if name not in EXERCISES and importlib.util.find_spec(module):
+        importlib.import_module(module)
+    if name not in EXERCISES:
+        raise SettingError(f"there is no exercise {name!r}; names are like 'L03-ex1'")
+    return EXERCISES[name]
 
 
 def check(name: str, *answers: Any, hidden: bool = False) -> None:
@@ -57,6 +58,10 @@ def check(name: str, *answers: Any, hidden: bool = False) -> None:
     found = find_exercise(name)
     rng = np.random.default_rng([zlib.crc32(name.encode()), hidden])
     _passed.pop(name, None)
+    expect(
+        not any(a is b for a, b in zip(answers, found.references.values(), strict=False)),
+        f"{name}: this is the lesson's own answer, which go_on put there. Run your answer cell again, then this one",
+    )
     try:
         found.checker(*answers, rng)
     except (WrongAnswer, NotImplementedError):
@@ -90,6 +95,7 @@ def expect(condition: Any, message: str) -> None:
 
 def expect_close(found: Any, wanted: Any, what: str, rtol: float = 1e-6, atol: float = 1e-9) -> None:
     """Raise WrongAnswer, with both numbers and a guess at the mistake, unless `found` is `wanted`: value and shape."""
+    expect(found is not None, f"{what} is None: is a return missing?")
     try:
         found = np.asarray(found.numpy() if isinstance(found, Tensor) else found, np.float64)
     except (TypeError, ValueError):
