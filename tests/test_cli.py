@@ -131,8 +131,8 @@ def test_numbers_out_of_range(arguments, capsys):
 
 def test_help_names_every_command_and_option(capsys):
     for arguments, expected in (
-        (["--help"], ("train", "sample", "doctor", "Start with: tinygan train")),
-        (["train", "--help"], ("--model", "small, dcgan, mlp", "--data", "--minutes", "--device", "TINYGAN_DATA")),
+        (["--help"], ("train", "sample", "export", "doctor", "Start with: tinygan train")),
+        (["train", "--help"], ("small, dcgan, mlp", "--data", "--minutes", "--resume", "--device", "TINYGAN_DATA")),
         (["sample", "--help"], ("--walk", ".npy", "Examples")),
     ):
         with pytest.raises(SystemExit) as stop:
@@ -167,13 +167,17 @@ def test_sample_errors(run, tmp_path, capsys):
     config = os.path.join(run, "config.json")
     with open(config) as file:
         good = file.read()
-    for key, bad in (("image_shape", "abc"), ("model", ["small"]), ("latent_size", 10**11), ("image_shape", [8, 8])):
+    wrong = {"image_shape": ("abc", [8, 8]), "model": (["small"],), "latent_size": (10**11, True)}
+    for key, bad in ((key, bad) for key, values in wrong.items() for bad in values):
         with open(config, "w") as file:
             json.dump({**json.loads(good), key: bad}, file)
         assert "lacks a sound model, image_shape or latent_size" in fails(capsys, "sample", run)
     with open(config, "w") as file:
         json.dump({**json.loads(good), "image_shape": [12, 12, 1]}, file)
     assert "don't belong together" in fails(capsys, "sample", run)
+    with open(config, "w") as file:
+        json.dump({**json.loads(good), "image_shape": [8192, 8192, 3]}, file)
+    assert "weights are too few" in fails(capsys, "sample", run)  # before any is allocated
     with open(config, "w") as file:
         file.write(good)
     with open(os.path.join(run, "model.npz"), "r+b") as file:

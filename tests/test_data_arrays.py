@@ -193,6 +193,17 @@ def test_a_member_that_is_too_large(tmp_path, monkeypatch):
         tracemalloc.stop()
 
 
+def test_a_zip_bomb_is_not_unpacked(tmp_path):
+    np.savez_compressed(tmp_path / "data.npz", images=np.zeros((40, 1000, 1000), np.uint8))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"images announces 40000128 bytes in \d{5} compressed ones, a zip bomb"):
+            load(tmp_path / "data.npz")
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+    finally:
+        tracemalloc.stop()
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 2000), value=st.integers(0, 255), name=st.sampled_from(["a.npy", "a.npz"]))
 def test_any_damaged_byte_is_read_or_refused(tmp_path, place, value, name):

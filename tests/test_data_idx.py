@@ -43,7 +43,7 @@ BAD = {
     "cut in the header": (GOOD[:9], "ends after 9 bytes, in its header; expected: 16 bytes"),
     "truncated": (GOOD[:-1], r"23 bytes of values; expected: 24 for the shape \(2, 3, 4\)"),
     "trailing": (GOOD + b"!", "more than 24 bytes of values; expected: 24"),
-    "absurd": (b"\0\0\x08\x03" + b"\xff" * 12, f"{(2**32 - 1) ** 3} bytes; expected: at most {2**31} bytes"),
+    "absurd": (b"\0\0\x08\x03" + b"\xff" * 12, rf"{(2**32 - 1) ** 3} bytes; expected: at most ({2**31}|{2**25}) bytes"),
 }
 
 
@@ -74,7 +74,7 @@ def test_memory_follows_neither_the_header_nor_the_compression(tmp_path, announc
     path = write(tmp_path, gzip.compress(header + bytes(40_000_000 if announced == IMAGES.shape else 100)))
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match="bytes of values"):
+        with pytest.raises(DataError, match=r"bytes of values|announces the shape"):
             read_idx(path)
         peak = tracemalloc.get_traced_memory()[1]
     finally:

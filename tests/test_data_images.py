@@ -162,6 +162,13 @@ def test_too_many_pixels(tmp_path, monkeypatch, limit):
         load(tmp_path)
 
 
+def test_a_small_file_that_announces_too_many_pixels_is_not_unpacked(tmp_path):
+    Image.new("1", (10_000, 8_000)).save(tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size < 20_000
+    with pytest.raises(DataError, match=r"a\.png: too many pixels \(10000 × 8000, above 67108864\)"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("options", [{"size": 0}, {"channels": 2}])
 def test_settings_out_of_range(tmp_path, options):
     with pytest.raises(SettingError, match="are expected"):

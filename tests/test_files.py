@@ -4,13 +4,14 @@ import builtins
 import errno
 import io
 import os
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from tinygan.errors import FileError
-from tinygan.files import atomic_write
+from tinygan.files import atomic_write, only_writer, remove_leftovers
 
 
 @pytest.fixture
@@ -58,6 +59,31 @@ def test_full_disk_at_fsync(target, monkeypatch):
     with pytest.raises(FileError, match=r"file\.bin: No space left on device.*unchanged"), atomic_write(target) as file:
         file.write(b"half")
     assert untouched(target)
+
+
+def test_leftovers_are_removed_and_nothing_else(target):
+    for name in (".tinygan-ab12.tmp", "x.tmp", ".tinygan-ab12.txt"):
+        target.with_name(name).write_bytes(b"half")
+    target.with_name(".tinygan-folder.tmp").mkdir()
+    remove_leftovers(target.parent)
+    names = {path.name for path in target.parent.iterdir()}
+    assert names == {"file.bin", "x.tmp", ".tinygan-ab12.txt", ".tinygan-folder.tmp"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
+def test_a_folder_has_one_writer(tmp_path):
+    for _ in range(2):
+        with only_writer(tmp_path), pytest.raises(FileError, match="going on in it already"), only_writer(tmp_path):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_there_are_no_locks_nothing_is_guarded(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with only_writer(tmp_path), only_writer(tmp_path):
+        pass
+    with only_writer(tmp_path / "missing"):
+        pass
 
 
 def test_full_disk_at_write(target, monkeypatch):

@@ -1,8 +1,12 @@
 """The training loop and the run folder."""
 
 import errno
+import io
 import json
 import math
+import shutil
+import signal
+import threading
 
 import numpy as np
 import pytest
@@ -36,7 +40,8 @@ def test_run_folder_holds_everything(tmp_path):
     trainer(out, tiny_gan(lr=0.1), config={"model": "tiny"}).fit(steps=10)
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     grids = {f"samples/step-{step:06}.png" for step in (0, 4, 8, 10)}
-    assert names == grids | {"config.json", "log.jsonl", "samples.png", "training.gif", "losses.png", "model.npz"}
+    whole = {"config.json", "log.jsonl", "samples.png", "training.gif", "losses.png", "model.npz"}
+    assert names == grids | whole | {"checkpoints/step-000000.npz", "checkpoints/step-000010.npz"}
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [2, 4, 6, 8, 10]
     for line in log:  # with non-saturating, D minimises −V(D, G)
@@ -46,7 +51,8 @@ def test_run_folder_holds_everything(tmp_path):
     config = json.loads((out / "config.json").read_text())
     assert (config["seed"], config["steps"], config["batch_size"], config["model"]) == (0, 10, 8, "tiny")
     assert config["g_optimizer"] == "Adam(lr=0.1, betas=(0.9, 0.999), eps=1e-08)"
-    assert config["versions"]["tinygan"] == tg.__version__
+    assert config["versions"]["tinygan"] == tg.__version__ and config["versions"]["device"] == "cpu"
+    assert {"python", "numpy", "machine", "threads"} <= config["versions"].keys()
     assert len(config["data"]["sha256"]) == 64
 
 
@@ -144,35 +150,163 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     assert not (tmp_path / "run" / "model.npz").exists()
 
 
-def test_interrupt_saves_what_there_is(tmp_path):
+def at_step(run, step, action):
+    """Do it in the middle of that step of G."""
+    run.gan.generator.parameters()[0].register_hook(lambda parameter: action() if run.step == step - 1 else None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_step_and_everything_is_saved(tmp_path, number):
     out = tmp_path / "run"
     run = trainer(out)
-
-    def interrupt(parameter):
-        if run.step == 6:
-            raise KeyboardInterrupt
-
-    run.gan.generator.parameters()[0].register_hook(interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    at_step(run, 6, lambda: signal.raise_signal(number))
+    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit) as stopped:
         run.fit(steps=100)
+    assert number == signal.SIGINT or stopped.value.code == 143
+    assert run.step == 6 and (out / "checkpoints" / "step-000006.npz").exists()
     assert (out / "samples" / "step-000006.png").exists()
     assert (out / "losses.png").exists() and (out / "training.gif").exists() and (out / "model.npz").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_full_disk_is_said_and_leaves_no_half_file(tmp_path, monkeypatch):
+def test_a_second_ctrl_c_does_not_wait(tmp_path):
+    run = trainer(tmp_path / "run")
+    at_step(run, 2, lambda: [signal.raise_signal(signal.SIGINT) for _ in range(2)])
+    with pytest.raises(KeyboardInterrupt):
+        run.fit(steps=100)
+    assert run.step == 1 and not (tmp_path / "run" / "checkpoints" / "step-000002.npz").exists()
+
+
+def test_signals_of_other_owners_and_other_threads_are_left_alone():
+    seen = []
+    usual = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    try:
+        run = trainer()
+        at_step(run, 2, lambda: signal.raise_signal(signal.SIGTERM))
+        run.fit(steps=3)
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+    assert seen == [signal.SIGTERM] and run.step == 3
+    other = trainer()
+    thread = threading.Thread(target=other.fit, kwargs={"steps": 3})
+    thread.start()
+    thread.join()
+    assert other.step == 3
+
+
+def test_fit_counts_all_steps(tmp_path, capsys):
+    """Twice the same is once; in two goes is as in one, to the byte of every file."""
+    ends = []
+    for name, goes in (("a", [7, 7, 10]), ("b", [10])):
+        run = trainer(tmp_path / name)
+        for steps in goes:
+            run.fit(steps=steps)
+        assert run.step == 10
+        files = sorted(p for p in (tmp_path / name).rglob("*") if p.is_file() and p.parent.name != "checkpoints")
+        ends.append({str(p.relative_to(tmp_path / name)): p.read_bytes() for p in files})
+    assert "has had its 7 steps, and nothing is changed" in capsys.readouterr().err
+    assert ends[0] == ends[1]
+
+
+# ---------------------------------------------------------------- disks that fail
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_trained(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="could not make the run folder"):
+        trainer(tmp_path / "file" / "run").fit(steps=1)
+    monkeypatch.setattr("os.fsync", no_space)
+    run = trainer(tmp_path / "run")
+    with pytest.raises(FileError, match="No space left on device"):
+        run.fit(steps=1)
+    assert run.step == 0 and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def no_space(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_said_at_once_and_costs_nothing_that_was_saved(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
-    run = trainer(out)
+    run = trainer(out, checkpoint_every=2)
     run.fit(steps=4)
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    reached = []
+    at_step(run, 8, lambda: reached.append((run.step, capsys.readouterr().err)))
+    with monkeypatch.context() as full:
+        at_step(run, 5, lambda: full.setattr("os.fsync", no_space))
+        with pytest.raises(FileError, match=r"No space left on device.*Step 4 is saved, and can be resumed from"):
+            run.fit(steps=9)
+    ((step, said),) = reached
+    assert step == 7 and said.count("No space left on device") == 1 and "Training goes on" in said
+    after = {p: p.read_bytes() for p in before}
+    unchanged = {p for p in before if p.name not in ("log.jsonl", "config.json")}
+    assert {p: after[p] for p in unchanged} == {p: before[p] for p in unchanged}
+    assert after[out / "log.jsonl"].startswith(before[out / "log.jsonl"])
+    assert not list(out.rglob("*.tmp"))
 
-    def full(fd):
-        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(FileError, match="No space left on device"):
-        run.fit(steps=4)
-    after = {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != "log.jsonl"}
-    assert after == {p: b for p, b in before.items() if p.name != "log.jsonl"}
+def test_once_there_is_room_again_everything_is_written(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "run"
+    run = trainer(out, checkpoint_every=2)
+    with monkeypatch.context() as full:
+        at_step(run, 5, lambda: full.setattr("os.fsync", no_space))
+        at_step(run, 11, full.undo)
+        run.fit(steps=16)
+    said = capsys.readouterr().err
+    assert "No space left" in said and "can be written again: step 12 is saved" in said
+    log = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert log == list(range(2, 17, 2))
+    assert sorted(p.name for p in (out / "checkpoints").iterdir()) == [f"step-{n:06}.npz" for n in (12, 14, 16)]
+
+
+def test_a_folder_that_is_removed_is_made_again(tmp_path, capsys):
+    out = tmp_path / "run"
+    run = trainer(out, checkpoint_every=2)
+    at_step(run, 5, lambda: shutil.rmtree(out))
+    run.fit(steps=12)
+    said = capsys.readouterr().err
+    assert "No such file or directory" in said and "can be written again: step 6 is saved" in said
+    log = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert log == [2, 4, 6, 8, 10, 12]
+    assert (out / "config.json").exists() and (out / "model.npz").exists() and (out / "training.gif").exists()
+
+
+def test_a_film_of_damaged_samples_is_left_out(tmp_path, capsys):
+    run = trainer(tmp_path / "run")
+    at_step(run, 5, lambda: (tmp_path / "run" / "samples" / "step-000004.png").write_bytes(b"no picture"))
+    run.fit(steps=8)
+    assert "a picture is left out: " in (said := capsys.readouterr().err) and "step-000004.png can't be read" in said
+    assert (tmp_path / "run" / "checkpoints" / "step-000008.npz").exists()
+
+
+def test_a_terminal_that_cannot_be_written_to_ends_nothing(tmp_path, monkeypatch):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = trainer(tmp_path / "run", progress=True, checkpoint_every=1)
+    at_step(run, 2, lambda: monkeypatch.setattr("sys.stderr", Full()))
+    at_step(run, 3, lambda: shutil.rmtree(tmp_path / "run"))  # so that something has to be said
+    run.fit(steps=6)
+    run.fit(steps=6)
+    assert run.step == 6
+
+
+def test_two_trainers_do_not_write_in_one_folder(tmp_path):
+    out = tmp_path / "run"
+    run = trainer(out, checkpoint_every=1)
+    refused = []
+
+    def another():
+        with pytest.raises(FileError, match="a training is going on in it already"):
+            trainer(out, checkpoint_every=1, resume=True).fit(steps=9)
+        refused.append(run.step)
+
+    at_step(run, 3, another)
+    run.fit(steps=4)
+    assert refused == [2] and run.recorder.problem is None
 
 
 def test_progress_bar_shows_losses_value_speed_and_time_left(capsys):

@@ -1,4 +1,4 @@
-"""The commands: tinygan train, sample, doctor."""
+"""The commands: tinygan train, sample, evaluate, export, lessons, doctor."""
 
 import argparse
 import os
@@ -7,23 +7,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import backend, data, doctor, models, runs, sampling
+from . import backend, data, doctor, metrics, models, runs, sampling
 from ._version import __version__
-from .errors import TinyganError
+from .errors import DataError, SettingError, TinyganError
+from .export import save_safetensors
 from .gan import GAN, generate
+from .lessons import commands as lessons
 from .losses import OBJECTIVES
+from .onnx import save_onnx
+from .profiling import STEPS, profile_training
 from .threads import thread_count
 from .training import Trainer
 
 PICTURES = ("samples.png", "training.gif", "losses.png")
+KEPT: dict[str, Any] = {  # the options that make a run what it is, and their types
+    **dict.fromkeys(("model", "data", "objective"), str),
+    **dict.fromkeys(("size", "channels", "batch", "seed", "sample_every", "checkpoint_every"), int),
+    **dict.fromkeys(("lr", "checkpoint_minutes"), (int, float)),
+}
+MOVABLE = {"data", "checkpoint_every", "checkpoint_minutes"}  # may be given when a run is resumed
+UNPROFILED = ("resume", "out", "epochs", "minutes")  # can't be given with --profile
 FAST_STEPS = 60  # with TINYGAN_FAST=1: enough to see that everything works
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; gives the exit status: 0, 2 for an error that the message explains, 130 after Ctrl-C."""
+    """Run a command; gives the exit status: 0, 1 (a lesson below full marks), 2 (an error), 130 (Ctrl-C)."""
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except TinyganError as error:
         print(f"tinygan {options.name}: {error}", file=sys.stderr)
         return 2
@@ -33,30 +44,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
-    return 0
 
 
 def train(options: argparse.Namespace) -> None:
-    model = models.find_model(options.model)
+    """Start a run, or go on with one: then all but its length, its device and the place of its data is its own."""
+    if options.profile and (given := [k for k in UNPROFILED if getattr(options, k) is not None]):
+        raise SettingError(f"--profile makes no run: --{', --'.join(given)} can't be given with it")
+    if options.resume:
+        _take_up_options(options)
+    name = options.model or "small"
+    model = models.find_model(name)
     _use_device(options.device)
     dataset = _load_data(options)
-    gan = models.build_gan(options.model, dataset.image_shape, options.objective, options.lr, options.seed)
-    batch_size = options.batch or model.batch_size
-    folder = options.out or runs.free_folder("runs", f"{options.model}-{dataset.name}")
+    gan = models.build_gan(name, dataset.image_shape, options.objective, options.lr, options.seed or 0)
+    options.batch = options.batch or model.batch_size
+    if options.profile:
+        _print_profile(options, name, gan, dataset)
+        return
+    folder = options.resume or options.out or runs.free_folder("runs", f"{name}-{dataset.name}")
     limits = {k: v for k in ("steps", "epochs", "minutes") if (v := getattr(options, k)) is not None}
     fast = os.environ.get("TINYGAN_FAST") == "1" and not limits
+    options.sample_every = options.sample_every or (FAST_STEPS // 3 if fast else 100)
     trainer = Trainer(
         gan,
         dataset,
         folder,
-        batch_size,
-        sample_every=options.sample_every or (FAST_STEPS // 3 if fast else 100),
-        config={"model": options.model, "command": " ".join(["tinygan", *sys.argv[1:]])},
+        options.batch,
+        sample_every=options.sample_every,
+        checkpoint_every=options.checkpoint_every,
+        checkpoint_minutes=options.checkpoint_minutes or 1.0,
+        config={"model": name, "command": " ".join(["tinygan", *sys.argv[1:]]), "options": _kept(options, dataset)},
+        resume=bool(options.resume),
     )
-    print(_describe(options.model, gan, batch_size))
-    print(f"Writing to {folder}", flush=True)
+    print(_describe(name, gan, options.batch))
+    print(f"Going on at step {trainer.step} in {folder}" if options.resume else f"Writing to {folder}", flush=True)
     try:
         trainer.fit(**(limits or {"steps": FAST_STEPS if fast else model.steps}))
+    except (KeyboardInterrupt, SystemExit):
+        print(f"To go on: tinygan train --resume {folder}")
+        raise
     finally:
         if trainer.step:
             pictures = [name for name in PICTURES if (Path(folder) / name).exists()]
@@ -75,8 +101,65 @@ def sample(options: argparse.Namespace) -> None:
     print("Wrote", sampling.write_images(generate(generator, latents), out, options.walk or None))
 
 
+def evaluate(options: argparse.Namespace) -> None:
+    _use_device(options.device)
+    reference = options.data or metrics.reference_name(options.place)
+    samples = metrics.find_samples(options.place, options.n, options.seed)
+    print(f"Judging {samples.source}. This takes about a minute for 10,000.", flush=True)
+    evaluation = metrics.evaluate(samples, *metrics.load_reference(reference))
+    print(evaluation)
+    folder = options.out or metrics.report_folder(options.place)
+    print("Wrote", " and ".join(map(str, metrics.write_report(evaluation, folder))))
+
+
+def export(options: argparse.Namespace) -> None:
+    generator, latent_size = runs.load_generator(options.run)
+    out = options.out or os.path.join(options.run, "generator.safetensors")
+    if Path(out).suffix == ".onnx":
+        save_onnx(out, generator, latent_size)
+    else:
+        about = {"made_by": f"tinygan {__version__}", "latent_size": str(latent_size), "network": generator.describe()}
+        save_safetensors(out, generator.state_dict(), about)
+    print(f"Wrote the averaged generator, {sum(p.size for p in generator.parameters()):,} parameters, in {out}")
+
+
 def examine(options: argparse.Namespace) -> None:
     print(doctor.report())
+
+
+def _print_profile(options: argparse.Namespace, name: str, gan: GAN, dataset: data.Dataset) -> None:
+    """Where a step's time goes, by layer, in place of a training."""
+    steps = options.steps or STEPS
+    print(_describe(name, gan, options.batch))
+    print(f"Where the time of a step of D and one of G goes: means of the faster half of {steps} steps.\n", flush=True)
+    print(profile_training(gan, dataset, options.batch, steps))
+
+
+def _kept(options: argparse.Namespace, dataset: data.Dataset) -> dict[str, Any]:
+    """The options that make a run what it is, for config.json."""
+    named = options.data is None or options.data in data.NAMES
+    place = dataset.name if named else os.path.abspath(options.data)
+    return {**{key: getattr(options, key) for key in KEPT}, "data": place}
+
+
+def _take_up_options(options: argparse.Namespace) -> None:
+    """Fill in the options of the run to go on with. Those that would make another run of it can't be given."""
+    config = runs.read_config(Path(options.resume))
+    kept, where = config.get("options"), os.path.join(options.resume, "config.json")
+    if not isinstance(kept, dict):
+        raise SettingError(
+            f"{where} has no options, so another program made this run; resume it there, with Trainer(…, resume=True)"
+        )
+    if given := [key for key in (*KEPT, "out") if key not in MOVABLE and getattr(options, key) is not None]:
+        raise SettingError(f"--resume goes on with a run as it is: --{', --'.join(given)} can't be given with it")
+    if (options.steps, options.epochs, options.minutes) == (None, None, None):
+        kept = {**kept, "steps": config.get("steps"), "minutes": config.get("minutes")}
+    for key, kinds in (KEPT | {"steps": int, "minutes": (int, float)}).items():
+        value = kept.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
+            raise DataError(f"{where}: {key} is {value!r:.60}, which the option doesn't take")
+        if value is not None and getattr(options, key) is None:
+            setattr(options, key, value)
 
 
 def _use_device(device: str) -> None:
@@ -113,6 +196,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="name")
     _add_train(commands)
     _add_sample(commands)
+    _add_evaluate(commands)
+    _add_export(commands)
+    lessons.add_command(commands)
     command = commands.add_parser("doctor", help="what this machine has, and a hint for each problem")
     command.set_defaults(command=examine)
     return parser
@@ -127,7 +213,7 @@ def _add_train(commands: Any) -> None:
         "TINYGAN_THREADS; TINYGAN_FAST=1, a training of seconds that only shows that everything works.",
     )
     add = command.add_argument
-    add("--model", default="small", metavar="NAME", help=f"one of: {', '.join(models.MODELS)} (small if not given)")
+    add("--model", metavar="NAME", help=f"one of: {', '.join(models.MODELS)} (small if not given)")
     add("--data", metavar="NAME|PATH", help="mnist, fashion-mnist, digits, a folder of images, a .npy or a .npz "
         "(default: mnist if it is there or can be fetched, else digits)")  # fmt: skip
     add("--size", type=_positive, metavar="N", help="for a folder of images: crop and resize to N×N (28 if not given)")
@@ -144,10 +230,16 @@ def _add_train(commands: Any) -> None:
     length.add_argument("--minutes", type=_above_zero, metavar="N", help="time")
     add("--batch", type=_positive, metavar="N", help="images a step (the model's own number if not given)")
     add("--lr", type=_above_zero, help="learning rate of both players (the model's own if not given)")
-    add("--seed", type=_whole, default=0, help="the same seed gives the same bytes (0 if not given)")
+    add("--seed", type=_whole, help="the same seed gives the same bytes (0 if not given)")
+    add("--resume", metavar="RUN", help="go on with this run, to the same bytes as if it had never stopped; with "
+        "--steps, --epochs or --minutes to that length in all, with --data where its data moved")  # fmt: skip
     add("--out", metavar="DIR", help="the run folder, a new one (default: runs/MODEL-DATA-N)")
     add("--sample-every", type=_positive, metavar="N", help="steps between two sample grids (100 if not given)")
+    add("--checkpoint-minutes", type=_above_zero, metavar="N", help="minutes between two checkpoints (1 if not given)")
+    add("--checkpoint-every", type=_positive, metavar="N", help="steps between two checkpoints, besides")
     add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (a GPU if there is one)")
+    add("--profile", action="store_true", help="make no run, but show where a step's time goes, by layer, forward and "
+        f"backward: {STEPS} steps are timed, or --steps")  # fmt: skip
     command.set_defaults(command=train)
 
 
@@ -168,6 +260,39 @@ def _add_sample(commands: Any) -> None:
         "(default: sample-SEED.png in the run)")  # fmt: skip
     add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (a GPU if there is one)")
     command.set_defaults(command=sample)
+
+
+def _add_evaluate(commands: Any) -> None:
+    command = commands.add_parser(
+        "evaluate",
+        help="measure how good samples are, each metric beside the floor that real images get",
+        description="Measure samples with tinygan's own classifier of digits: a table, metrics.json, report.html.",
+        epilog="Numbers are comparable where N, the data and the classifier's id are the same.",
+    )
+    add = command.add_argument
+    add("place", metavar="RUN|FOLDER|FILE", help="a run; or images by anyone: a folder, a .npy, a .npz (with labels, "
+        "what each sample should show, the accuracy too)")  # fmt: skip
+    add("--n", type=_positive, metavar="N", help="how many samples (10,000 of a run, else all)")
+    add("--seed", type=_whole, default=0, help="which samples of a run (0 if not given)")
+    add("--data", metavar="NAME", help="held against the test images of: mnist, fashion-mnist, digits (default: what "
+        "the run was trained on, else mnist)")  # fmt: skip
+    add("--out", metavar="DIR", help="where the report goes (default: into the run, else beside the images)")
+    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to draw (a GPU if there is one)")
+    command.set_defaults(command=evaluate)
+
+
+def _add_export(commands: Any) -> None:
+    command = commands.add_parser(
+        "export",
+        help="write a trained run's generator for use elsewhere, as safetensors or ONNX",
+        description="Write the averaged generator of a run. It takes latents from N(0, I), (N, latent_size), and gives "
+        "images in [−1, 1], (N, H, W, C). The metadata of safetensors says the layers; ONNX can be run as it is.",
+    )
+    command.add_argument("run", metavar="RUN", help="the run folder")
+    command.add_argument(
+        "--out", metavar="PATH", help="a .safetensors or a .onnx (default: generator.safetensors in the run)"
+    )
+    command.set_defaults(command=export)
 
 
 def _positive(text: str) -> int:

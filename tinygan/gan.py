@@ -1,6 +1,7 @@
 """The game: a generator, a discriminator, what each minimises, and one step of each with the other left alone."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from .errors import SettingError, ShapeError
 from .kernels import kernels_for
 from .losses import Objective
 from .nn import Module, Sequential, Sigmoid, frozen
-from .optim import Optimizer
+from .optim import Optimizer, step_count
 
 SAMPLE_BATCH = 64
+PLAYERS = ("generator", "discriminator", "averaged")
+PARTS = (*PLAYERS, "g_optimizer", "d_optimizer")
+COUNTS = ("g_steps", "d_steps")
 
 
 class GAN:
@@ -111,6 +115,31 @@ class GAN:
     def latents(self, n: int, stream: str, *key: int) -> Tensor:
         """n draws from N(0, I), (n, latent_size), of a stream derived from this GAN's seed."""
         return self._on_device(backend.generator(self.seed, stream, *key).standard_normal((n, self.latent_size)))
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Copies of all that the rest of a training depends on, besides the seed: `generator.layers.0.weight`, ….
+
+        Both players, the averaged generator, both optimizers and both step counts; random numbers follow from those.
+        """
+        parts = {f"{part}.{name}": a for part in PARTS for name, a in getattr(self, part).state_dict().items()}
+        return parts | {name: np.array(getattr(self, name), np.int64) for name in COUNTS}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state_dict. Raises ShapeError, naming the part, where it is of another GAN."""
+        parts: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
+        for name in state.keys() - set(COUNTS):
+            part, _, inner = name.partition(".")
+            if part not in parts:
+                raise ShapeError(f"load_state_dict: {name!r} is of no part of a GAN: {', '.join(PARTS)}")
+            parts[part][inner] = state[name]
+        counts = {name: step_count(name, state.get(name)) for name in COUNTS}
+        for part, own in parts.items():
+            try:
+                getattr(self, part).load_state_dict(own)
+            except ShapeError as error:
+                raise ShapeError(f"{part}: {error}") from error
+        for name, count in counts.items():
+            setattr(self, name, count)
 
     def _on_device(self, images: Any) -> Tensor:
         """As a Tensor where the players are, in their dtype."""

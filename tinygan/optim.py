@@ -56,7 +56,10 @@ class Optimizer:
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of everything that has to be kept to go on later, by name."""
         slots = ((f"{i}.{slot}", array) for i, state in enumerate(self._state) for slot, array in state.items())
-        return {"steps": np.array(self.steps), **{name: np.array(backend.to_host(array)) for name, array in slots}}
+        return {
+            "steps": np.array(self.steps, np.int64),
+            **{name: np.array(backend.to_host(array)) for name, array in slots},
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state_dict of an optimizer of the same kind and parameters; else ShapeError, nothing changed."""
@@ -77,7 +80,15 @@ class Optimizer:
         if steps is None or rest:
             problem = f"{min(rest)!r} is not of" if rest else "'steps' is missing for"
             raise ShapeError(f"load_state_dict: {problem} this {type(self).__name__} of {len(self.params)} parameters")
-        self._state, self.steps = loaded, int(steps)
+        self._state, self.steps = loaded, step_count("steps", steps)
+
+
+def step_count(name: str, value: Any) -> int:
+    """A number of steps out of a state_dict. Raises ShapeError for anything but one whole number ≥ 0."""
+    array = np.asarray(value)
+    if array.shape or array.dtype.kind not in "iu" or array < 0:
+        raise ShapeError(f"load_state_dict: {name} is no whole number of at least 0, but {array.dtype} {array.shape}")
+    return int(array)
 
 
 class SGD(Optimizer):

@@ -1,14 +1,19 @@
-"""The run folder: what a training leaves behind, each file whole or not there.
+"""The run folder: what a training leaves behind, each file whole or not there. This reads it; `recording` writes it.
 
 config.json     everything that is needed to repeat the run: model, data, numbers, seed, versions
 log.jsonl       one line every few steps: step, d_loss, g_loss, and value = V(D, G) where it has a meaning
 samples/        the same latents' images as training goes on: step-000500.png
 samples.png     the last of these      training.gif   the film of them      losses.png   the curves
 model.npz       the players and the averaged generator, as of the last samples
+checkpoints/    all that going on depends on, step-000500.npz, the last three
 """
 
 import json
+import math
 import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +23,38 @@ from . import backend, checkpoint, models
 from ._version import __version__
 from .errors import DataError, FileError, NonFiniteError, SettingError, ShapeError
 from .files import atomic_write
-from .gan import GAN
 from .nn import Module
 from .threads import thread_count
 
+FORMAT = 1  # of run folders
+JSON_LIMIT = 2**24  # bytes of config.json
+LINE_LIMIT = 2**12  # bytes of a line of log.jsonl
 
-def make_folder(path: str | os.PathLike[str]) -> Path:
-    """A new, empty run folder. Raises FileError where something stands there already: a run is never overwritten."""
-    folder = Path(path)
-    if folder.exists():
-        raise FileError(f"{folder} exists already, and a run is never overwritten; choose another folder with --out")
+Arrays = dict[str, np.ndarray[Any, Any]]
+Line = dict[str, float]
+
+
+def make_folder(folder: Path, config: dict[str, Any]) -> None:
+    """A new run folder with its config.json: both or, with FileError, neither."""
+    refuse_existing(folder)
+    unfinished = folder.with_name(f".{folder.name}-{os.urandom(4).hex()}.tmp")
     try:
-        (folder / "samples").mkdir(parents=True)
+        for name in ("samples", "checkpoints"):
+            (unfinished / name).mkdir(parents=True)
+        save_json(unfinished / "config.json", config)
+        unfinished.rename(folder)
     except OSError as error:
-        raise FileError(f"could not make the run folder {folder}: {error.strerror}") from error
-    return folder
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise FileError(f"could not make the run folder {folder}: {error.strerror or error}") from error
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raise FileError where something stands there already: a run is never overwritten."""
+    if folder.exists():
+        raise FileError(
+            f"{folder} exists already, and a run is never overwritten; choose another folder with --out, or go on "
+            f"with it: tinygan train --resume {folder}"
+        )
 
 
 def free_folder(parent: str | os.PathLike[str], name: str) -> Path:
@@ -63,13 +85,8 @@ def versions() -> dict[str, str]:
     }
 
 
-def model_arrays(gan: GAN, step: int) -> dict[str, np.ndarray[Any, Any]]:
-    """Copies of both players and the averaged generator, as generator.…, discriminator.…, averaged.… .
-
-    Raises NonFiniteError, naming the step and the first such array, where one holds a NaN or an infinity.
-    """
-    players = {"generator": gan.generator, "discriminator": gan.discriminator, "averaged": gan.averaged}
-    arrays = {f"{player}.{name}": a for player, module in players.items() for name, a in module.state_dict().items()}
+def finite(arrays: Arrays, step: int) -> Arrays:
+    """The arrays. Raises NonFiniteError, naming the step and the first such array, for a NaN or an infinity."""
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise NonFiniteError(
@@ -77,11 +94,6 @@ def model_arrays(gan: GAN, step: int) -> dict[str, np.ndarray[Any, Any]]:
                 "before are kept. Try a smaller learning rate"
             )
     return arrays
-
-
-def save_model(folder: Path, gan: GAN, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-    """Write model.npz: what model_arrays gave."""
-    checkpoint.save(folder / "model.npz", arrays, {"g_steps": gan.g_steps, "d_steps": gan.d_steps})
 
 
 def load_generator(folder: str | os.PathLike[str]) -> tuple[Module, int]:
@@ -93,13 +105,17 @@ def load_generator(folder: str | os.PathLike[str]) -> tuple[Module, int]:
     config = read_config(folder)
     name, shape, latent_size = (config.get(key) for key in ("model", "image_shape", "latent_size"))
     sizes = [latent_size, *(shape if isinstance(shape, list) else [])]
-    if not isinstance(name, str) or len(sizes) != 4 or not all(isinstance(n, int) and 0 < n <= 8192 for n in sizes):
+    if not isinstance(name, str) or len(sizes) != 4 or not all(type(n) is int and 0 < n <= 8192 for n in sizes):
         raise DataError(f"{folder / 'config.json'} lacks a sound model, image_shape or latent_size")
     if name not in models.MODELS:
         raise SettingError(f"{folder}: its generator {name!r} isn't one of tinygan's own; load model.npz from Python")
     arrays, _ = checkpoint.load(folder / "model.npz")
-    generator = models.build_generator(name, (sizes[1], sizes[2], sizes[3]), sizes[0])
     state = {k.removeprefix("averaged."): a for k, a in arrays.items() if k.startswith("averaged.")}
+    height, width, channels, weights = *sizes[1:], sum(a.size for a in state.values())
+    if height * width * (16 * sizes[0] + 512 * channels) > 64 * weights + 2**20:  # what our networks take, and some
+        raise DataError(f"{folder}: model.npz and config.json don't belong together: {weights:,} weights are too few "
+                        f"for latents of size {sizes[0]} and images of shape {tuple(sizes[1:])}")  # fmt: skip
+    generator = models.build_generator(name, (height, width, channels), sizes[0])
     try:
         generator.load_state_dict(state)
     except ShapeError as error:
@@ -111,12 +127,111 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The run's config.json. Raises FileError where there is none, DataError where it is no JSON object."""
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            text = file.read(JSON_LIMIT + 1)
     except OSError as error:
         hint = "; a run folder, as `tinygan train` makes it, is expected"
         raise FileError(f"could not read {path}: {error.strerror}{hint}") from error
-    except ValueError as error:
+    if len(text) > JSON_LIMIT:
+        raise DataError(f"{path}: it is larger than {JSON_LIMIT:,} bytes, and no config.json of tinygan's is")
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}") from error
     if not isinstance(config, dict):
         raise DataError(f"{path}: a JSON object is expected")
     return config
+
+
+# ---------------------------------------------------------------- to go on with a run
+
+
+def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> tuple[Arrays, dict[str, Any]] | None:
+    """Arrays and header of the newest sound checkpoint, reporting those that are not; None where none was written.
+
+    Raises DataError where there should be one, and none is sound.
+    """
+    paths = dict(sorted(numbered(folder / "checkpoints", "npz").items(), reverse=True))
+    for step, path in paths.items():
+        try:
+            arrays, header = checkpoint.load(path)
+            seconds = header.get("seconds")
+            if header.get("step") != step or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+                raise DataError(f"{path}: its header names no step {step} and seconds of training")
+            if not isinstance(header.get("config"), dict):
+                raise DataError(f"{path}: its header lacks the run's config")
+            return arrays, header
+        except (DataError, FileError) as error:
+            say(f"{error} The checkpoint before it is tried.")
+    if paths or _has_begun(folder):
+        raise DataError(f"{folder}: no sound checkpoint is left to go on from. Train anew, in another folder")
+    return None
+
+
+def numbered(folder: Path, suffix: str) -> dict[int, Path]:
+    """The files step-000123.SUFFIX by step, in order."""
+    matches = ((re.fullmatch(rf"step-(\d{{6,15}})\.{suffix}", path.name), path) for path in folder.glob("step-*"))
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))
+
+
+def check_same(then: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """Raise SettingError, naming what differs, unless all that is in `now` is so in the run's config `then`."""
+    if (version := then.get("format")) != FORMAT:
+        raise SettingError(
+            f"can't resume {folder}: its format is {_short(version)}, this tinygan's is {FORMAT}. Resume it with what "
+            f"made it, {_short(then.get('versions'))}, or train anew"
+        )
+    pairs = {key: (then.get(key), value) for key, value in now.items()}
+    differing = [
+        f"{k} was {_short(a)} and is {_short(b)}" for k, (a, b) in pairs.items() if _identity(a) != _identity(b)
+    ]
+    if differing:
+        raise SettingError(f"can't resume {folder}, since it would be another run: {'; '.join(differing)}")
+
+
+def changes(then: Any, now: dict[str, str]) -> str:
+    """What of the versions differs that may change the bytes: `numpy 2.3.1 → 2.4.0`."""
+    then = then if isinstance(then, dict) else {}
+    keys = [key for key in now if key not in ("python", "threads") and then.get(key) != now[key]]
+    return ", ".join(f"{key} {_short(then.get(key))} → {now[key]}" for key in keys)
+
+
+def read_log(folder: Path, kept: Callable[[int], bool]) -> list[Line]:
+    """The sound lines of log.jsonl with those steps, in order, each step once."""
+    lines: list[Line] = []
+    try:
+        with open(folder / "log.jsonl", "rb") as file:
+            for line in map(_parse_line, iter(lambda: file.readline(LINE_LIMIT), b"")):
+                if line and kept(int(line["step"])) and (not lines or lines[-1]["step"] < line["step"]):
+                    lines.append(line)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise FileError(f"could not read {folder / 'log.jsonl'}: {error.strerror}") from error
+    return lines
+
+
+def _parse_line(text: bytes) -> Line | None:
+    try:
+        line = json.loads(text)
+        sound = isinstance(line, dict) and type(line["step"]) is int and {"d_loss", "g_loss"} <= line.keys()
+        return line if sound and all(math.isfinite(number) for number in line.values()) else None
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether steps were written down: the checkpoint of step 0 is older than any."""
+    log = folder / "log.jsonl"
+    return (log.exists() and log.stat().st_size > 0) or any(step > 0 for step in numbered(folder / "samples", "png"))
+
+
+def _identity(value: Any) -> Any:
+    """Data is the same wherever it lies."""
+    return value.get("sha256") if isinstance(value, dict) and "sha256" in value else value
+
+
+def _short(value: Any) -> str:
+    """For a message: JSON, of at most 100 characters."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 100 else f"{text[:97]}…"

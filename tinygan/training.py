@@ -1,25 +1,25 @@
-"""Training: the loop of Goodfellow et al. 2014, algorithm 1, and what it writes down on its way."""
+"""Training: the loop of Goodfellow et al. 2014, algorithm 1."""
 
-import itertools
-import json
 import math
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import backend, plotting, runs
+from . import backend, runs
 from .autograd import Tensor
 from .data import Dataset
-from .errors import FileError, NonFiniteError, SettingError, ShapeError
-from .gan import GAN, generate
-
-FILM_FRAMES = 60
+from .errors import DataError, NonFiniteError, SettingError, ShapeError
+from .files import only_writer
+from .gan import GAN, PLAYERS, generate
+from .progress import Progress, say
+from .recording import Recorder
+from .signals import Interruption, held_signals
 
 
 class Trainer:
@@ -27,9 +27,12 @@ class Trainer:
 
     data: a Dataset, or an array (N, H, W, C) float32 in [−1, 1].   out: the folder, which must not exist yet; None:
     nothing is written.   d_steps: D's steps for each of G's.   log_every, sample_every: in steps.
+    checkpoint_every, checkpoint_minutes: in steps of G and in minutes, whichever is over first; None: not so.
     config: what else to write into config.json.   progress: show a bar.
+    resume: go on with the run in `out`, if there is one, from its newest checkpoint: to the same bytes, as if it had
+    never stopped. The GAN, the data and the numbers have to be built as they were then; the weights are loaded.
     Raises ShapeError where G's images are not shaped like the data's, DataError where the data isn't sound or a batch
-    is larger than it, FileError where `out` exists: all before anything is written.
+    is larger than it, FileError where `out` exists, SettingError where it is another run's: before anything is written.
     """
 
     def __init__(
@@ -41,63 +44,89 @@ class Trainer:
         d_steps: int = 1,
         log_every: int = 10,
         sample_every: int = 100,
+        checkpoint_every: int | None = None,
+        checkpoint_minutes: float | None = 1.0,
         config: dict[str, Any] | None = None,
         progress: bool = True,
+        resume: bool = False,
     ):
-        if min(batch_size, d_steps, log_every, sample_every) < 1:
-            raise SettingError("Trainer: batch_size, d_steps, log_every and sample_every are at least 1")
+        if min(batch_size, d_steps, log_every, sample_every, checkpoint_every or 1) < 1:
+            raise SettingError(
+                "Trainer: batch_size, d_steps, log_every, sample_every and checkpoint_every are at least 1"
+            )
         self.gan = gan
         self.data = data if isinstance(data, Dataset) else Dataset(data, None, "array", "an array given to Trainer")
         self.batch_size, self.d_steps = batch_size, d_steps
         self.log_every, self.sample_every, self.progress = log_every, sample_every, progress
-        self.batches = self.data.batches(batch_size, gan.seed)
+        self.checkpoint_every, self.checkpoint_minutes = checkpoint_every, checkpoint_minutes
         self.latents = backend.generator(gan.seed, "grid").standard_normal((64, gan.latent_size), np.float32)
         made = generate(gan.averaged, self.latents[:1]).shape[1:]
         if made != self.data.image_shape:
             raise ShapeError(f"the generator makes images of shape {made}, the data have {self.data.image_shape}")
-        self.log: list[dict[str, float]] = []
-        self.step = self._sampled_at = 0
-        self.folder = None if out is None else runs.make_folder(out)
-        self._frames: list[np.ndarray[Any, Any]] = []
-        self._config = config or {}
+        self.step, self.seconds = 0, 0.0  # both with what was trained before a resume
+        self._sampled_at, self._saved_at = 0, 0.0
+        self._say = say
+        self.folder = None if out is None else Path(out)
+        self._begun = bool(resume and self.folder and self.folder.exists())
+        self.recorder = Recorder(self.folder, {}, lambda sentence: self._say(sentence))
+        if self.folder:
+            made_by = {"format": runs.FORMAT, "versions": runs.versions()}
+            length = {"steps": None, "minutes": None}
+            self.recorder.config = {**length, **self._recipe(), **self._saving(), **made_by, **(config or {})}
+            if self._begun:
+                self._load(self.folder)
+            else:
+                runs.refuse_existing(self.folder)
+        self.batches = self.data.batches(batch_size, gan.seed, gan.d_steps)
+
+    @property
+    def log(self) -> list[dict[str, float]]:
+        """The lines of log.jsonl so far."""
+        return self.recorder.log
 
     def fit(self, steps: int | None = None, epochs: float | None = None, minutes: float | None = None) -> GAN:
-        """Train for so many steps of G, epochs of the data, or minutes (one of the three); gives the GAN back.
+        """Train until there were so many steps of G, epochs of the data, or minutes (one of the three); gives the GAN.
 
-        Ctrl-C ends it early: what was learned so far is saved, then KeyboardInterrupt goes on. A loss that is NaN or
-        infinite ends it with NonFiniteError, which names the step; the last good samples and model stay.
+        All count, those before a resume or by an earlier `fit` as well: where there were enough, nothing is done.
+        Ctrl-C and SIGTERM end it after the step that is going on: the state is saved, then KeyboardInterrupt or
+        SystemExit is raised. A loss that is NaN or infinite ends it with NonFiniteError, which names the step; the last
+        good samples, model and checkpoints stay. A folder that can't be written any more doesn't end it: that is said
+        at once, tried again, and raised as FileError at the end if it lasts.
         """
         steps, minutes = self._limits(steps, epochs, minutes)
-        with np.errstate(all="ignore"):  # NaN and infinity are looked for, and reported with their step
-            return self._fit(steps, minutes)
-
-    def _fit(self, steps: int | None, minutes: float | None) -> GAN:
-        bar = _Progress(steps, minutes, self.progress)
+        if self._had(steps, minutes):
+            self._say(f"{self.folder or 'this run'} has had its {self.step} steps, and nothing is changed.")
+            return self.gan
+        self.recorder.config |= {"steps": steps, "minutes": minutes}
+        bar = Progress(self.step, self.seconds, steps, minutes, self.progress)
+        self._say = bar.say
         try:
-            self._write_config(steps, minutes)
-            if not self._frames:
-                self._take_samples()
-            for _ in bar.steps(self.step):
-                for _ in range(self.d_steps):
-                    d_loss = self.gan.discriminator_step(next(self.batches))
-                g_loss = self.gan.generator_step(self.batch_size)
-                self._after_step(d_loss, g_loss, bar)
-            if self.step % self.log_every:
-                self._write_line(self._checked_line(d_loss, g_loss))
-            if self.step % self.sample_every:
-                self._take_samples()
-        except KeyboardInterrupt:
-            self._take_samples()
-            raise
-        except Exception:
-            if self.step == 0 and self.folder:
-                shutil.rmtree(self.folder)  # our own, and nothing in it was trained
-                self.folder = None
-            raise
+            with held_signals() as interruption, self._folder_at_hand():
+                self._fit(steps, minutes, bar, interruption)
+            self.recorder.raise_problem()
         finally:
             bar.close()
-            self._finish()
+            self._say = say
         return self.gan
+
+    def _fit(self, steps: int | None, minutes: float | None, bar: Progress, interruption: Interruption) -> None:
+        self._clock = time.monotonic() - self.seconds
+        if self.step == 0:
+            self._take_samples()
+            self._save()
+        while not (self._had(steps, minutes) or interruption.number):
+            for _ in range(self.d_steps):
+                d_loss = self.gan.discriminator_step(next(self.batches))
+            g_loss = self.gan.generator_step(self.batch_size)
+            self._after_step(d_loss, g_loss, bar)
+        if self._had(steps, minutes):
+            self._complete()
+        else:
+            self._save()  # first, since whoever stops it may not wait for the pictures
+            self._take_samples()
+            self.recorder.pictures()
+        if interruption.number:
+            interruption.stop()
 
     def _limits(
         self, steps: int | None, epochs: float | None, minutes: float | None
@@ -110,20 +139,66 @@ class Trainer:
             steps = max(1, math.ceil(epochs * per_epoch / self.d_steps))
         return steps, minutes
 
-    def _after_step(self, d_loss: Tensor, g_loss: Tensor, bar: "_Progress") -> None:
+    def _had(self, steps: int | None, minutes: float | None) -> bool:
+        return (steps is not None and self.step >= steps) or (minutes is not None and self.seconds >= 60 * minutes)
+
+    @contextmanager
+    def _folder_at_hand(self) -> Iterator[None]:
+        """The run folder, new or as this step left it, for this trainer alone; unmade if nothing was trained."""
+        new = not self._begun
+        if new:
+            self.recorder.begin()
+        with only_writer(self.folder) if self.folder else nullcontext():
+            if not new:
+                self.recorder.go_on(self._is_logged, self._is_sampled)
+            self._begun = True
+            try:
+                with np.errstate(all="ignore"):  # NaN and infinity are looked for, and reported with their step
+                    yield
+            except Exception:
+                if new and self.folder and self.step == 0:
+                    shutil.rmtree(self.folder, ignore_errors=True)  # our own
+                    self._begun = False
+                else:
+                    self.recorder.pictures()
+                raise
+
+    def _is_logged(self, step: int) -> bool:
+        return step <= self.step and step % self.log_every == 0
+
+    def _is_sampled(self, step: int) -> bool:
+        return step <= self.step and step % self.sample_every == 0
+
+    def _after_step(self, d_loss: Tensor, g_loss: Tensor, bar: Progress) -> None:
         self.step += 1
+        self.seconds = time.monotonic() - self._clock
+        self._losses = d_loss, g_loss
         logged = self.step % self.log_every == 0
         if logged or d_loss.device == "cpu":  # to look at a number on the GPU is to wait for it
-            line = self._checked_line(d_loss, g_loss)
+            line = self._checked_line()
         if logged:
-            self._write_line(line)
-            bar.show(line)
+            self.recorder.line(line)
+        bar.update(self.step, self.seconds, line if logged else None)
         if self.step % self.sample_every == 0:
             self._take_samples()
+        minutes = (self.seconds - self._saved_at) / 60
+        if (self.checkpoint_every and self.step % self.checkpoint_every == 0) or (
+            self.checkpoint_minutes is not None and minutes >= self.checkpoint_minutes
+        ):
+            self._save()
 
-    def _checked_line(self, d_loss: Tensor, g_loss: Tensor) -> dict[str, float]:
+    def _complete(self) -> None:
+        """The last step's line, samples and pictures; and last the checkpoint, which says that all of it is there."""
+        if not self._is_logged(self.step):
+            self.recorder.line(self._checked_line())
+        if not self._is_sampled(self.step):
+            self._take_samples()
+        self.recorder.pictures()
+        self._save()
+
+    def _checked_line(self) -> dict[str, float]:
         """The log's line for this step. Raises NonFiniteError where a loss is NaN or infinite."""
-        line = {"step": self.step, "d_loss": float(d_loss), "g_loss": float(g_loss)}
+        line = dict(zip(("step", "d_loss", "g_loss"), (self.step, *map(float, self._losses)), strict=True))
         if self.gan.value is not None:
             line["value"] = float(self.gan.value)
         if not all(map(math.isfinite, line.values())):
@@ -134,102 +209,63 @@ class Trainer:
             )
         return line
 
-    def _write_line(self, line: dict[str, float]) -> None:
-        self.log.append(line)
-        if self.folder:
-            _append_line(self.folder / "log.jsonl", line)
-
     def _take_samples(self) -> None:
         """The fixed latents' images, and the model that made them; nothing is kept of a model that holds a NaN."""
-        arrays = runs.model_arrays(self.gan, self.step)
-        images = self.gan.generate(self.latents)
-        self._frames.append(plotting.sample_grid(images))
+        state = runs.finite(self.gan.state_dict(), self.step)
+        players = {name: array for name, array in state.items() if name.startswith(tuple(f"{p}." for p in PLAYERS))}
+        counts = {"g_steps": self.gan.g_steps, "d_steps": self.gan.d_steps}
+        self.recorder.samples(self.step, self.gan.generate(self.latents), players, counts)
         self._sampled_at = self.step
-        if self.folder:
-            runs.save_model(self.folder, self.gan, arrays)
-            plotting.save_grid(images, self.folder / "samples" / f"step-{self.step:06}.png", scale=1)
-            plotting.save_grid(images, self.folder / "samples.png", description=f"64 samples after {self.step} steps.")
 
-    def _write_config(self, steps: int | None, minutes: float | None) -> None:
-        if self.folder is None:
+    def _save(self) -> None:
+        """A checkpoint."""
+        self.recorder.checkpoint(self.step, self.seconds, runs.finite(self.gan.state_dict(), self.step))
+        self._saved_at = self.seconds
+
+    def _load(self, folder: Path) -> None:
+        """Take up the run in `folder`: from its newest checkpoint, or, where it was stopped before the first, anew."""
+        found = runs.newest_checkpoint(folder, self._say)
+        arrays, header = found or ({}, {})
+        then = header["config"] if found else runs.read_config(folder)
+        runs.check_same(then, self._recipe(), folder)
+        own = self.recorder.config  # in whose order config.json is written
+        own |= {key: value for key, value in then.items() if own.get(key) != value and key not in self._saving()}
+        if changes := runs.changes(then.get("versions"), runs.versions()):
+            self._say(f"{folder} goes on, but maybe not to the same bytes: {changes}.")
+            own["resumed"] = {"step": header.get("step", 0), "versions": runs.versions()}
+        if not found:
             return
+        try:
+            self.gan.load_state_dict(arrays)
+        except ShapeError as error:
+            raise DataError(
+                f"{folder}: its checkpoint of step {header['step']} is of another network: {error}"
+            ) from error
+        self.step, self.seconds = header["step"], float(header["seconds"])
+        self._sampled_at, self._saved_at, self.recorder.saved = self.step, self.seconds, self.step
+        self.recorder.log = runs.read_log(folder, self._is_logged)
+        if missing := self.step // self.log_every - len(self.recorder.log):
+            self._say(f"{folder / 'log.jsonl'} lacks {missing} of its lines: it was damaged, and goes on without them.")
+
+    def _recipe(self) -> dict[str, Any]:
+        """What makes this run this run: with the versions, all that its bytes depend on."""
         gan = self.gan
-        runs.save_json(
-            self.folder / "config.json",
-            {
-                "steps": steps,
-                "minutes": minutes,
-                "batch_size": self.batch_size,
-                "d_steps": self.d_steps,
-                "seed": gan.seed,
-                "latent_size": gan.latent_size,
-                "average": gan.average,
-                "objective": type(gan.objective).__name__,
-                "image_shape": list(self.data.image_shape),
-                "data": {"name": self.data.name, "source": self.data.source, "sha256": self.data.fingerprint},
-                "g_optimizer": gan.g_optimizer.describe(),
-                "d_optimizer": gan.d_optimizer.describe(),
-                "generator": gan.generator.describe(),
-                "discriminator": gan.discriminator.describe(),
-                "versions": runs.versions(),
-                **self._config,
-            },
-        )
+        return {
+            "batch_size": self.batch_size,
+            "d_steps": self.d_steps,
+            "log_every": self.log_every,
+            "sample_every": self.sample_every,
+            "seed": gan.seed,
+            "latent_size": gan.latent_size,
+            "average": gan.average,
+            "objective": type(gan.objective).__name__,
+            "image_shape": list(self.data.image_shape),
+            "data": {"name": self.data.name, "source": self.data.source, "sha256": self.data.fingerprint},
+            "g_optimizer": gan.g_optimizer.describe(),
+            "d_optimizer": gan.d_optimizer.describe(),
+            "generator": gan.generator.describe(),
+            "discriminator": gan.discriminator.describe(),
+        }
 
-    def _finish(self) -> None:
-        """The film and the curves, of what there is."""
-        if self.folder and self.log:
-            plotting.loss_curves(self.log, self.folder / "losses.png")
-        if self.folder and len(self._frames) > 1:
-            every = math.ceil((len(self._frames) - 1) / FILM_FRAMES)
-            frames = self._frames[:-1:every] + self._frames[-1:]
-            plotting.save_film(frames, self.folder / "training.gif", scale=2)
-
-
-class _Progress:
-    """A bar over steps, or over seconds where the limit is in minutes."""
-
-    def __init__(self, steps: int | None, minutes: float | None, visible: bool):
-        self.limit, self.seconds = steps, None if minutes is None else 60 * minutes
-        self.bar: Any = None
-        if visible:
-            from tqdm.auto import tqdm
-
-            form = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}{postfix}]"
-            total, unit = (steps, "steps") if self.seconds is None else (self.seconds, "s")
-            pause = 0.1 if sys.stderr.isatty() else 5.0  # in a file, every update stays
-            self.bar = tqdm(
-                total=total, unit=unit, bar_format=form, dynamic_ncols=True, smoothing=0.05, mininterval=pause
-            )
-
-    def steps(self, start: int) -> Iterator[int]:
-        """Count from `start` until the limit is reached."""
-        began = time.monotonic()
-        self.start, self.began = start, began
-        for step in itertools.count(start):
-            elapsed = time.monotonic() - began
-            if step - start == self.limit or (self.seconds is not None and elapsed >= self.seconds):
-                return
-            yield step
-            if self.bar is not None:
-                self.bar.update(1 if self.seconds is None else min(time.monotonic() - began, self.seconds) - self.bar.n)
-
-    def show(self, line: dict[str, float]) -> None:
-        if self.bar is None:
-            return
-        speed = (line["step"] - self.start) / max(1e-9, time.monotonic() - self.began)
-        value = f", V(D,G) {line['value']:.3f} (goal -1.386)" if "value" in line else ""
-        losses = f"D {line['d_loss']:.3f}, G {line['g_loss']:.3f}"
-        self.bar.set_postfix_str(f"{losses}{value}, {speed:.1f} steps/s", refresh=False)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-
-def _append_line(path: Path, line: dict[str, float]) -> None:
-    try:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-    except OSError as error:
-        raise FileError(f"could not write {path}: {error.strerror}. The lines before are unchanged.") from error
+    def _saving(self) -> dict[str, Any]:
+        return {"checkpoint_every": self.checkpoint_every, "checkpoint_minutes": self.checkpoint_minutes}

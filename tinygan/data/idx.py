@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from ..errors import DataError
 
 LIMIT = 2**31  # bytes; MNIST has 47 million
+RATIO = 100  # bytes for each gzipped one, above SMALL; MNIST has 5
+SMALL = 2**25
 BLOCK = 2**20
 
 
@@ -29,9 +31,10 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             gzipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             if not gzipped:
-                return _parse(file, path)
+                return _parse(file, path, LIMIT)
+            limit = min(LIMIT, max(SMALL, RATIO * path.stat().st_size))
             with gzip.open(file) as unzipped:
-                return _parse(cast(IO[bytes], unzipped), path)
+                return _parse(cast(IO[bytes], unzipped), path, limit)
     except EOFError:
         _refuse(path, "the compressed data stops early", "a whole gzip file")
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -40,7 +43,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
 
 
-def _parse(file: IO[bytes], path: Path) -> NDArray[np.uint8]:
+def _parse(file: IO[bytes], path: Path, limit: int) -> NDArray[np.uint8]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:3] != b"\0\0\x08" or magic[3] not in (1, 3):
         _refuse(path, f"it starts with the bytes {list(magic)}", "[0, 0, 8, 1] (labels) or [0, 0, 8, 3] (images)")
@@ -49,8 +52,8 @@ def _parse(file: IO[bytes], path: Path) -> NDArray[np.uint8]:
         _refuse(path, f"it ends after {4 + len(sizes)} bytes, in its header", f"{4 + 4 * magic[3]} bytes of header")
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     total = math.prod(shape)  # whole numbers of Python's don't overflow
-    if total > LIMIT:
-        _refuse(path, f"it announces the shape {shape}, {total} bytes", f"at most {LIMIT} bytes")
+    if total > limit:
+        _refuse(path, f"it announces the shape {shape}, {total} bytes", f"at most {limit} bytes")
     values = _read_at_most(file, total + 1)  # one more shows whether anything follows
     if len(values) != total:
         found = f"more than {total} bytes" if len(values) > total else f"{len(values)} bytes"

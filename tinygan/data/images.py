@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Pillow reads more, but some of those formats run other programs (EPS) or need plugins.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpg", ".jpeg", ".jp2", ".png", ".pbm", ".pgm", ".ppm", ".tga", ".tif", ".tiff", ".webp")
+PIXEL_LIMIT = 2**26  # of one image, looked at before it is unpacked; a camera has 50 million
 
 
 def load_folder(folder: Path, size: int = 28, channels: int | None = None, count: int | None = None) -> Dataset:
@@ -56,6 +57,8 @@ def _read(path: Path, size: int, channels: int | None) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as file:
+                if file.width * file.height > PIXEL_LIMIT:
+                    raise Image.DecompressionBombError(f"{file.width} × {file.height}, above {PIXEL_LIMIT}")
                 image = _on_black(ImageOps.exif_transpose(file))
                 image = ImageOps.fit(image, (size, size))
                 return np.asarray(image.convert("L").convert("RGB") if channels == 1 else image)

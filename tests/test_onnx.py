@@ -1,0 +1,74 @@
+"""ONNX: onnxruntime draws the same images from the file as tinygan does."""
+
+import numpy as np
+import pytest
+
+import tinygan as tg
+from tinygan import cli, models, nn
+from tinygan.errors import SettingError
+from tinygan.onnx import save_onnx
+
+Z = np.random.default_rng(0).standard_normal((5, 6), np.float32)
+
+
+def trained(generator):
+    """With statistics that are not those of the start."""
+    rng = np.random.default_rng(1)
+    for name, array in generator.state_dict().items():
+        values = rng.uniform(0.5, 2, array.shape) if "running" in name else rng.normal(0, 0.3, array.shape)
+        {**generator.named_parameters(), **generator.named_buffers()}[name].assign(values.astype(np.float32))
+    return generator.eval()
+
+
+def networks():
+    for name in models.MODELS:
+        yield name, models.build_generator(name, (8, 12, 3), 6)
+    yield "other", nn.Sequential(
+        nn.Dense(6, 24, spectral_norm=True), nn.ReLU(), nn.Dropout(), nn.Reshape(2, 3, 4),
+        nn.ConvTranspose(4, 3, (3, 2), stride=(2, 3), padding=[(1, 0), (0, 1)], output_padding=(1, 0)), nn.Sigmoid(),
+        nn.ConvTranspose(3, 2, 2, stride=3, padding="same", bias=False), nn.Tanh(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "generator"), list(networks()))
+def test_onnxruntime_draws_the_same(tmp_path, name, generator):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    save_onnx(tmp_path / "g.onnx", trained(generator), 6)
+    session = onnxruntime.InferenceSession(str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"])
+    for z in (Z, Z[:1]):
+        (images,) = session.run(None, {"latents": z})
+        expected = generator(tg.Tensor(z)).numpy()
+        assert images.shape == expected.shape
+        np.testing.assert_allclose(images, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_checker_of_onnx_agrees(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    save_onnx(tmp_path / "g.onnx", models.build_generator("small", (8, 8, 1), 6), 6)
+    onnx.checker.check_model(str(tmp_path / "g.onnx"), full_check=True)
+
+
+def test_the_bytes_without_any_library(tmp_path):
+    save_onnx(tmp_path / "g.onnx", nn.Sequential(nn.Tanh()), 300)
+    content = (tmp_path / "g.onnx").read_bytes()
+    assert content.startswith(b"\x08\x07\x12\x07tinygan\x3a") and content.endswith(b"\x42\x02\x10\x0d")
+    assert b"\x0a\x07latents\x12\x06value0\x22\x04Tanh" in content and b"\x08\xac\x02" in content  # 300 as a varint
+
+
+def test_what_is_not_translated_is_named(tmp_path):
+    with pytest.raises(SettingError, match=r"Conv\(.*isn't translated"):
+        save_onnx(tmp_path / "g.onnx", nn.Sequential(nn.Conv(1, 2, 3)), 6)
+    with pytest.raises(SettingError, match="no Sequential"):
+        save_onnx(tmp_path / "g.onnx", nn.Dense(6, 3), 6)
+    with pytest.raises(SettingError, match="onnx"):
+        save_onnx(tmp_path / "g.bin", nn.Sequential(nn.Tanh()), 6)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_writes_it(tmp_path):
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).integers(0, 256, (80, 4, 4, 1), np.uint8))
+    out = str(tmp_path / "run")
+    command = ["train", "--model", "mlp", "--data", str(tmp_path / "data.npy"), "--steps", "1", "--out", out]
+    assert cli.main(command) == 0
+    assert cli.main(["export", out, "--out", str(tmp_path / "g.onnx")]) == 0
+    assert (tmp_path / "g.onnx").stat().st_size > 4 * 149_000
