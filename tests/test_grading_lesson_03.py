@@ -142,6 +142,81 @@ def test_more_mistakes_in_backward(answer, words):
         find_exercise("L03-ex2").checker(answer, np.random.default_rng(0))
 
 
+def messages_to_constants(output):
+    users, gradients, ready = lesson_03.count_users(output), {output: np.ones_like(output.data)}, [output]
+    while ready:
+        tensor = ready.pop()
+        gradient = gradients.pop(tensor)
+        if tensor.op is None:
+            tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
+            continue
+        for x, part in zip(tensor.op.inputs, tensor.op.backward(gradient), strict=True):
+            gradients[x] = gradients[x] + part if x in gradients else part
+            users[x] -= 1
+            if users[x] == 0:
+                ready.append(x)
+
+
+def ready_at_each_message(output):
+    gradients, ready = {output: np.ones_like(output.data)}, [output]
+    while ready:
+        tensor = ready.pop(0)
+        if tensor.op is None:
+            tensor.grad = gradients[tensor] if tensor.grad is None else tensor.grad + gradients[tensor]
+            continue
+        for x, part in zip(tensor.op.inputs, tensor.op.backward(gradients[tensor]), strict=True):
+            if x.requires_grad:
+                gradients[x] = gradients[x] + part if x in gradients else part
+                ready += [x] if x.op is not None or x not in ready else []
+
+
+def divides_in_place(grad, a, b):
+    grad /= b
+    return grad, -grad * a / b
+
+
+def keeps_the_axis_in_front(grad, shape):
+    added = (1,) * (grad.ndim - len(shape)) + shape
+    return grad.sum(axis=tuple(i for i, n in enumerate(added) if n != grad.shape[i]), keepdims=True)
+
+
+def entry_by_entry(grad, a, b):
+    return grad * b, grad * a
+
+
+def numpys_sqrt(x, gamma, beta, eps=1e-5):
+    centred = x - x.mean(0)
+    return gamma * centred / np.sqrt((centred * centred).mean(0) + eps) + beta
+
+
+def no_square_in_v(params, grads, state, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+    for parameter, grad in zip(params, grads, strict=True):
+        with np.errstate(invalid="ignore"):
+            parameter -= lr * grad / (np.sqrt(grad) + eps)
+
+
+def betas_swapped(params, grads, state, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+    lesson_05.adam_step(params, grads, state, lr, betas[::-1], eps)
+
+
+@pytest.mark.parametrize(
+    "name, answer, words",
+    [
+        ("L03-ex1", divides_in_place, "changed an array"),
+        ("L03-ex2", messages_to_constants, "count_users leaves constants out"),
+        ("L03-ex2", ready_at_each_message, "Does each Tensor become ready once"),
+        ("L04-ex1", keeps_the_axis_in_front, "put in front must go"),
+        ("L04-ex2", entry_by_entry, r"∂L/∂a is grad \* b"),
+        ("L05-ex2", numpys_sqrt, "write sqrt, not np.sqrt"),
+        ("L05-ex3", no_square_in_v, "v averages squares"),
+        ("L05-ex3", betas_swapped, "the betas are swapped"),
+    ],
+)
+def test_more_mistakes(name, answer, words):
+    with pytest.raises(WrongAnswer, match=words):
+        find_exercise(name).checker(answer, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("name", ["L03-ex1", "L03-ex2", "L04-ex1", "L04-ex2", "L05-ex1", "L05-ex2", "L05-ex3"])
 def test_the_reference_passes_whatever_is_drawn(name):
     found = find_exercise(name)

@@ -225,4 +225,6 @@ def guess(analytic: Any, numeric: Any, rtol: float) -> str:
         return "Exactly 2 everywhere: accumulated twice?"
     if abs(ratio - 0.5) < 1e-4:
         return "Exactly ½ everywhere: is one of two uses missing, or a square's factor 2?"
+    if ratios.size == 1:  # one number is no pattern
+        return f"The ratio is {ratio:.4g}."
     return f"The ratio is {ratio:.4g} everywhere: a constant factor, such as a mean taken for a sum?"

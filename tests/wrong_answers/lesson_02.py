@@ -106,15 +106,17 @@ def wrong_place(a, n, rtol=1e-6, atol=1e-8):
 """,
             "comparison with nan",
         ),
-        "flat index": (
+        "largest slope with its sign": (
             """
 def wrong_place(a, n, rtol=1e-6, atol=1e-8):
     if a.shape != n.shape:
         raise ValueError
     error = np.abs(a - n)
-    return None if np.all(error <= atol + rtol * np.max(np.abs(n))) else np.argmax(error)
+    if np.all(error <= atol + rtol * np.max(n)):
+        return None
+    return np.unravel_index(np.argmax(error), error.shape)
 """,
-            "unravel_index",
+            "largest absolute value",
         ),
         "shapes broadcast": (
             """

@@ -37,11 +37,16 @@ def generator_loss(fake_logits: Any) -> Any:
     return np.mean(softplus(-fake_logits))
 
 
-def _expect_number(found: Any, wanted: Any, what: str, mistakes: dict[str, Any]) -> None:
+def _expect_number(found: Any, wanted: Any, what: str, mistakes: dict[str, Any], missing: str = "a mean") -> None:
     """Raise WrongAnswer unless `found` is the number `wanted`. mistakes: what to say -> the number that it explains."""
     expect(found is not None, f"{what} is None: is the return missing?")
     shape = np.shape(found)
-    expect(shape == (), f"{what} has shape {shape}, expected one number. Is a mean missing?")
+    expect(shape == (), f"{what} has shape {shape}, expected one number. Is {missing} missing?")
+    expect(
+        np.isfinite(found),
+        f"{what} is {found}. Was the log of a logit taken? A logit is no probability: it may be 0 or negative. "
+        "log D is −softplus(−l), log(1 − D) is −softplus(l)",
+    )
     for sentence, number in mistakes.items():
         if np.isclose(found, number, rtol=1e-9, atol=0):
             raise WrongAnswer(f"{what} is {float(found):.6g}, expected {float(wanted):.6g}. {sentence}")
@@ -64,7 +69,14 @@ def _check_discriminator_loss(answer: Any, rng: np.random.Generator) -> None:
         "Both terms use log D: the fakes' term is log(1 − D) = −softplus(f)": r.mean() + softplus(-fake).mean(),
     }
     with np.errstate(all="ignore"):
-        _expect_number(answer(real, fake), wanted, "your loss of 5 real and 3 fake logits", mistakes)
+        try:
+            found = answer(real, fake)
+        except ValueError as error:
+            raise WrongAnswer(
+                f"with 5 real and 3 fake logits discriminator_loss stopped with ValueError: {error}. The batches may "
+                "differ in size: take the mean of each, then add the two numbers"
+            ) from None
+        _expect_number(found, wanted, "your loss of 5 real and 3 fake logits", mistakes)
         _expect_number(answer(np.zeros(4), np.zeros(4)), np.log(4), "your loss at logits 0 (D = ½ everywhere)", {})
         extreme = answer(EXTREME, EXTREME)
         expect(np.isclose(extreme, 1000.0), f"at logits of ±1000 your loss is {extreme}, expected 1000. {SIGMOID}")
@@ -94,7 +106,7 @@ def _check_value_on_grid(answer: Any, rng: np.random.Generator) -> None:
         "That is V of the best D; use the logits that are given": value_on_grid(x, p, q, best),
     }
     with np.errstate(all="ignore"):
-        _expect_number(answer(x, p, q, logits), wanted, "V of your function", mistakes)
+        _expect_number(answer(x, p, q, logits), wanted, "V of your function", mistakes, "the integral")
         half = answer(x, p, q, np.zeros_like(x))
         close = np.isclose(half, value_on_grid(x, p, q, np.zeros_like(x)))
         expect(close, f"where D says ½ everywhere (logits 0) V is {half}, expected −log 4 for any p and q")

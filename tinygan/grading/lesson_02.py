@@ -33,7 +33,7 @@ def wrong_place(a: Any, n: Any, rtol: float = 1e-6, atol: float = 1e-8) -> Any:
     return tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape))
 
 
-def _only_float64(f: Function) -> Function:
+def _only_float64(f: Function, shape: tuple[int, ...] | None = None) -> Function:
     """f, but strict about what it is called with."""
 
     def strict(x: Any) -> Any:
@@ -42,6 +42,11 @@ def _only_float64(f: Function) -> Function:
             raise WrongAnswer(
                 f"f was called with {dtype or type(x).__name__}: x + h loses its digits there (float32 keeps 7 of "
                 "them, a whole number none). Copy x as float64 first"
+            )
+        if shape is not None and np.shape(x) != shape:
+            raise WrongAnswer(
+                f"f was called with an array of shape {np.shape(x)}, expected {shape}: f takes the whole array, "
+                "in which one entry has been moved"
             )
         return f(x)
 
@@ -61,6 +66,7 @@ def _mistakes(x: Any, h: float) -> dict[str, Any]:
         return np.array([_rough(x + s) for s in steps]).reshape(x.shape)
 
     right, left, middle = moved(h), moved(-h), _rough(x)
+    rows = [h * (np.arange(len(x)) == i)[:, None] for i in range(len(x))]  # each moves a whole row
     first = np.zeros_like(x)
     first.flat[0] = ((right - left) / (2 * h)).flat[0]
     return {
@@ -69,6 +75,12 @@ def _mistakes(x: Any, h: float) -> dict[str, Any]:
         "That is twice as much: x + h and x − h are 2h apart, not h": (right - left) / h,
         "That is half as much: divide by 2h once": (right - left) / (4 * h),
         "That is minus as much: right minus left, not left minus right": (left - right) / (2 * h),
+        "That is h² times as much: in (…) / 2 * h Python divides by 2 and then multiplies by h; write / (2 * h)": (
+            (right - left) / 2 * h
+        ),
+        "Whole rows were moved: x[i] is a row if x has two axes. Go through np.ndindex(x.shape)": np.array(
+            [np.full(x.shape[1], _rough(x + row) - _rough(x - row)) / (2 * h) for row in rows]
+        ),
         "Only the first entry was measured: is the return inside of the loop?": first,
         "That was measured with steps of h/2": (moved(h / 2) - moved(-h / 2)) / h,
         "That was measured with another step than the h it was given": numeric_gradient(_rough, x),
@@ -96,8 +108,8 @@ def _expect_gradient(found: Any, wanted: Any, what: str, mistakes: dict[str, Any
 
 @exercise("L02-ex1", numeric_gradient)
 def _check_numeric_gradient(answer: Any, rng: np.random.Generator) -> None:
-    f = _only_float64(_rough)
     x = rng.uniform(0.5, 2, (4, 5))
+    f = _only_float64(_rough, x.shape)
     before = x.copy()
     answer(f, x)
     expect(
@@ -106,6 +118,7 @@ def _check_numeric_gradient(answer: Any, rng: np.random.Generator) -> None:
         "and put the saved value back: + h, − 2h, + h doesn't, as each step rounds",
     )
     x = x[:2, :3].copy()
+    f = _only_float64(_rough, x.shape)
     wanted = numeric_gradient(_rough, x, h=0.25)
     _expect_gradient(answer(f, x, h=0.25), wanted, "your gradient of a cubic function at h = 0.25", _mistakes(x, 0.25))
 
@@ -165,6 +178,8 @@ def _check_wrong_place(answer: Any, rng: np.random.Generator) -> None:
         expect_wrong(but((0, 1), 0.01, but(index, -0.3)), n, index, "of two wrong entries, the worse one counts")
         expect_wrong(but(index, np.nan), n, index, "one entry is nan, and every comparison with nan is False")
         expect_right(but((0, 0), 5e-7), n, "5e-7 of difference where the largest slope is above 0.5 is rounding")
+        m = -np.abs(n)
+        expect_right(but((0, 0), 5e-7, m), m, "the largest slope is the one with the largest absolute value")
         expect_right(1e6 * n * (1 + 1e-8), 1e6 * n, "with slopes of a million, differences of 0.01 are rounding")
         expect_wrong(1e-4 * but(index, 0.01), 1e-4 * n, index, "small slopes of 1e-4, one off by 1 %")
         many = rng.uniform(0.5, 2, 5000)

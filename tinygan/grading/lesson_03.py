@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..gradcheck import gradcheck_arrays
-from .exercise import exercise, expect, expect_close
+from .exercise import WrongAnswer, exercise, expect, expect_close
 
 OPERATORS: dict[str, Callable[..., Any]] = {}  # what +, * and their kin call, by name
 
@@ -179,7 +179,12 @@ def backward(output):
 @exercise("L03-ex1", div_backward)
 def _check_div_backward(answer: Any, rng: Any) -> None:
     grad, a, b = rng.standard_normal(3), rng.standard_normal(3), rng.uniform(0.5, 2, 3)
-    found = answer(grad.copy(), a.copy(), b.copy())
+    given = grad.copy(), a.copy(), b.copy()
+    found = answer(*given)
+    expect(
+        all(np.array_equal(x, y) for x, y in zip(given, (grad, a, b), strict=True)),
+        "div_backward changed an array that it was given, and others still need it: write grad / b, not grad /= b",
+    )
     expect(
         isinstance(found, tuple | list) and len(found) == 2,
         f"div_backward gave {found!r}; two gradients are expected: return one for a, one for b",
@@ -247,7 +252,13 @@ def _check_one_path(answer: Any, a: Any, b: Any) -> None:
     expect_close(found, b, "with y = a * b, the gradient of a")
     expect_close(other, a, "with y = a * b, the gradient of b")
     constant = Tensor(b)
-    _gradients(answer, lambda a: a * constant, a)
+    try:
+        _gradients(answer, lambda a: a * constant, a)
+    except KeyError:
+        raise WrongAnswer(
+            "with y = a * b, where b is a constant, backward stopped with a KeyError: count_users leaves constants "
+            "out, so send messages only to inputs that have requires_grad"
+        ) from None
     expect(constant.grad is None, "a Tensor made without requires_grad=True was given a .grad; leave those out")
     _, (alone,) = _gradients(answer, lambda a: a, a)
     expect_close(alone, np.ones(3), "with y = a, nothing computed at all, the gradient of a")
@@ -276,7 +287,11 @@ def _check_fan_out(answer: Any) -> None:
             f"with b = a + a; c = b + b, the gradient of a is {wrong:g}, and should be 4: {why}. "
             "Wait until all users of b have reported: that is what count_users is for",
         )
-    expect_close(found, 4.0, "with b = a + a; c = b + b, the gradient of a")
+    expect(
+        np.allclose(found, 4),
+        f"with b = a + a; c = b + b, the gradient of a is {found}, and should be 4. Does each Tensor become ready "
+        "once, when its users[x] has come down to 0, and send its messages only then?",
+    )
 
 
 def _check_order(answer: Any, a: Any) -> None:

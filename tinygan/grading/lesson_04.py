@@ -126,6 +126,11 @@ def _check_unbroadcast(answer: Any, rng: Any) -> None:
         shape = np.shape(found)
         if shape != small and np.size(found) == wanted.size and np.allclose(np.ravel(found), np.ravel(wanted)):
             expect(
+                len(shape) <= len(small),
+                f"{call}: the numbers are right, but the shape is {shape}: an axis that broadcasting put in front must "
+                "go. Sum over it without keepdims",
+            )
+            expect(
                 False,
                 f"{call}: the numbers are right, but the shape is {shape}: an axis of length 1 must stay. "
                 "sum(axis=..., keepdims=True) keeps it",
@@ -176,7 +181,7 @@ def _check_matmul(answer: Any, grad: Any, a: Any, b: Any, hint: str) -> None:
     try:
         found = answer(grad.copy(), a.copy(), b.copy())
     except ValueError as error:
-        expect(False, f"with {shapes}: {error}. Which product of grad and b (or its transpose) has a's shape?{hint}")
+        expect(False, f"with {shapes}: {error}. Which product has a's shape?{hint.lstrip('.')}")
     expect(
         isinstance(found, tuple | list) and len(found) == 2,
         f"two gradients are expected, for a and for b, not {found!r}",
@@ -185,8 +190,18 @@ def _check_matmul(answer: Any, grad: Any, a: Any, b: Any, hint: str) -> None:
         expect(False, "the two gradients are right, but swapped: that of a comes first")
     if a.shape == b.shape == (3, 3):
         for value, right, name, wrong in (
-            (found[0], wanted[0], "∂L/∂a", {"grad @ b": grad @ b, "b @ grad": b @ grad, "b.T @ grad": b.T @ grad}),
-            (found[1], wanted[1], "∂L/∂b", {"a @ grad": a @ grad, "grad @ a": grad @ a, "grad @ a.T": grad @ a.T}),
+            (
+                found[0],
+                wanted[0],
+                "∂L/∂a",
+                {"b": b, "grad * b": grad * b, "grad @ b": grad @ b, "b @ grad": b @ grad, "b.T @ grad": b.T @ grad},
+            ),
+            (
+                found[1],
+                wanted[1],
+                "∂L/∂b",
+                {"a": a, "grad * a": grad * a, "a @ grad": a @ grad, "grad @ a": grad @ a, "grad @ a.T": grad @ a.T},
+            ),
         ):
             for formula, product in wrong.items():
                 if np.shape(value) == (3, 3) and np.allclose(value, product):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import GradientError
 from ..gradcheck import gradcheck_arrays
-from .exercise import exercise, expect, expect_close
+from .exercise import WrongAnswer, exercise, expect, expect_close
 from .lesson_03 import Op, Tensor
 from .lesson_04 import enter_operators
 
@@ -153,13 +153,22 @@ def _check_batch_norm(answer: Any, rng: Any) -> None:
         )
 
 
-def _check_batch_norm_values(answer: Any, x: Any, gamma: Any, beta: Any, eps: float) -> None:
-    tensors = [Tensor(a, requires_grad=True) for a in (x, gamma, beta)]
-    y = answer(*tensors, eps=eps)
+def _call_batch_norm(answer: Any, x: Any, gamma: Any, beta: Any, eps: float) -> Any:
+    try:
+        y = answer(*[Tensor(a, requires_grad=True) for a in (x, gamma, beta)], eps=eps)
+    except TypeError as error:
+        hint = "NumPy's functions know nothing of these Tensors: write sqrt, not np.sqrt, and x.mean, not np.mean"
+        raise WrongAnswer(f"batch_norm stopped with TypeError: {error}. {hint}") from None
     expect(
         hasattr(y, "data") and hasattr(y, "op"),
-        f"batch_norm gave {type(y).__name__}, a Tensor is expected: compute with x itself, not with x.data",
+        f"batch_norm gave {type(y).__name__}, a Tensor is expected: is a return missing? Or is x.data used, and "
+        "not x itself?",
     )
+    return y
+
+
+def _check_batch_norm_values(answer: Any, x: Any, gamma: Any, beta: Any, eps: float) -> None:
+    y = _call_batch_norm(answer, x, gamma, beta, eps)
     shape, axes = x.shape, tuple(range(x.ndim - 1))
     expect(y.data.shape == shape, f"for x of shape {shape} the result has shape {y.data.shape}; it is like x")
     n = x.size // shape[-1]
@@ -189,7 +198,7 @@ def _check_batch_norm_values(answer: Any, x: Any, gamma: Any, beta: Any, eps: fl
 def _check_place_of_eps(answer: Any, x: Any) -> None:
     """With an eps as large as the variance, it matters where it stands."""
     one, zero, eps = np.ones(x.shape[1]), np.zeros(x.shape[1]), 0.3
-    found = answer(Tensor(x), Tensor(one), Tensor(zero), eps=eps).data
+    found = _call_batch_norm(answer, x, one, zero, eps).data
     centred, deviation = x - x.mean(0), x.std(0)
     expect(
         not np.allclose(found, centred / (deviation + eps)),
@@ -206,6 +215,8 @@ def _check_adam_step(answer: Any, rng: Any) -> None:
     start, grads = rng.standard_normal((2, 3)), rng.standard_normal((6, 2, 3))
     _check_first_step(answer, start[0], grads[0, 0])
     found, wanted = _run_adam(answer, start[:1], grads[:, :1]), _run_adam(adam_step, start[:1], grads[:, :1])
+    (swapped,) = _run_adam(adam_step, start[:1], grads[:, :1], betas=(0.9, 0.8))
+    expect(not np.allclose(found[0], swapped), "the betas are swapped: β₁ = betas[0] goes with m, β₂ = betas[1] with v")
     expect_close(found[0], wanted[0], "one parameter after 6 steps (the first one was right)")
     _check_adam_eps(answer, start[:1], 1e-5 * grads[:, :1])
     found, wanted = _run_adam(answer, start, grads), _run_adam(adam_step, start, grads)
@@ -239,6 +250,11 @@ def _check_first_step(answer: Any, start: Any, grad: Any) -> None:
     params, before = [start.copy()], start.copy()
     answer(params, [grad.copy()], {}, lr=0.1, betas=(0.8, 0.9))
     moved = params[0] - before
+    expect(
+        np.isfinite(moved).all(),
+        f"the first step is {moved}. Either v is negative and has no root (v averages squares, g²), or 1 − βᵗ is 0 "
+        "(t is 1 in the first step, not 0)",
+    )
     expect(
         moved.any(),
         "after adam_step the parameter is what it was: change the array in place, as in parameter -= ... "
