@@ -170,8 +170,9 @@ def test_each_fault_costs_its_own_exercise_only(capsys):
     assert tinygan("check", file, "--limit", "10") == 1
     found, notes = table(capsys)
     assert found["L90-ex1"] == (0, "stopped after 10 s: an endless loop?")
-    assert found["L90-ex2"] == (0, "ended the kernel: out of memory, or a crash below Python?")
+    assert found["L90-ex2"] == (0, "ended the kernel: an exit(), out of memory, or a crash below Python?")
     assert found["L90-ex3"][0] == 0 and found["L90-ex3"][1].startswith("SyntaxError")
+    assert found["L90-ex3"][1].endswith("of this cell)")
     assert found["L90-ex4"] == (4, "right") and not notes
 
 
@@ -225,6 +226,7 @@ def test_bad_input(capsys, tmp_path, monkeypatch):
     assert "there is no lesson 'x'" in fails(capsys, "start", "x")
     assert "could not read nowhere.ipynb: No such file" in fails(capsys, "check", "nowhere.ipynb")
     assert "could not read" in fails(capsys, "check", ".")
+    assert "the file of your notebook is expected" in fails(capsys, "check", "1")
     cells = [
         1,
         {},

@@ -85,6 +85,8 @@ def start(options: argparse.Namespace) -> None:
 def check(options: argparse.Namespace) -> int:
     if not options.limit > 0:
         raise SettingError(f"--limit {options.limit:g}: a number of seconds above 0 is expected")
+    if str(options.file).isdecimal():
+        raise SettingError(f"check {options.file}: the file of your notebook is expected, such as 01_the_formula.ipynb")
     notebook = read_notebook(options.file)
     lesson = lesson_of(notebook, options.file)
     with _progress(f"lesson {lesson.number}", notebook) as step:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -88,7 +89,7 @@ def _run_cells(
             problems[place] = f"stopped after {client.timeout:g} s: an endless loop?"
             return place
         except DeadKernelError:
-            problems[place] = "ended the kernel: out of memory, or a crash below Python?"
+            problems[place] = "ended the kernel: an exit(), out of memory, or a crash below Python?"
             return place
         if problem := _error_in(cell):
             problems[place] = problem
@@ -101,7 +102,8 @@ def _error_in(cell: Cell) -> str:
             name, value = output["ename"], output["evalue"]
             if name == "NotImplementedError":
                 return UNANSWERED
-            return str(value) if name == "WrongAnswer" else f"{name}: {value}"
+            value = re.sub(r"\((?:<[^>]*>|\d+\.py), line (\d+)\)", r"(line \1 of this cell)", str(value))
+            return value if name == "WrongAnswer" else f"{name}: {value}"
     return ""
 
 
