@@ -113,7 +113,7 @@ class Model:
     batch_size: int = 64
     average: float = 0.99
     objective: str = "non-saturating"
-    steps: int = 2300  # of `small` at 60 to 77 ms each on 2 cores: below 3 minutes
+    steps: int = 2800  # of `small` at 53 to 63 ms each on 2 cores: below 3 minutes
 
 
 MODELS: dict[str, Model] = {
