@@ -20,7 +20,7 @@ WRONG = {
         ),
         "sum for mean": (
             "def real_loss_and_probability(logits):\n    return tg.ops.softplus(-logits).sum(), tg.ops.sigmoid(logits)",
-            "mean taken for a sum",
+            "sum taken for a mean",
         ),
         "log of the sigmoid": (
             "def real_loss_and_probability(logits):\n"

@@ -57,6 +57,8 @@ def _check_real_loss(answer: Any, rng: np.random.Generator) -> None:
     )
     swapped = np.allclose(_array(loss), np.logaddexp(0, values).mean())
     expect(not swapped, "the loss is −log(1 − D), that of fake images; real ones have −log D = softplus(−l)")
+    summed = np.allclose(_array(loss), np.logaddexp(0, -values).sum())
+    expect(not summed, "the loss is the sum over the batch: a sum taken for a mean?")
     expect_close(loss, np.logaddexp(0, -values).mean(), "the loss")
     expect_close(probability, _sigmoid(values), "the probability")
     expect_close(grad(loss, logits)[0], -_sigmoid(-values) / 6, "the gradient of the loss")
