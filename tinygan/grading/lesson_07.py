@@ -164,7 +164,8 @@ BROKEN = {
     "C": replace(HEALTHY, activation="none"),
 }
 HINTS = {
-    "A": "Its fakes stay close together and wander, and nobody drives them apart in time: which player is too slow?",
+    "A": "Its fakes stay close together and wander, and nobody drives them apart in time: which player is too slow? "
+    "It may well be made the quicker of the two.",
     "B": "Its fakes are flung to and fro: which setting makes a player go on in the direction it had before?",
     "C": "Its fakes lie along one straight line or ellipse: what can Dense layers alone, in a row, do to a Gaussian?",
 }

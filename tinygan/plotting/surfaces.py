@@ -107,7 +107,7 @@ def decision_surfaces(
 def decision_film(snapshots: Sequence[Snapshot], real: np.ndarray, limits: Limits = (-3, 3)) -> list[np.ndarray]:
     """The same maps one after another: uint8 pictures (H, W, 3) for `show_film` or `save_film`."""
     _check_points(snapshots, real)
-    figure = new_figure(3.2, 3.4)
+    figure = new_figure(2.8, 3.0)
     frames = []
     for snapshot in snapshots:
         figure.clear()
