@@ -219,7 +219,7 @@ ARRAYS_WRONG = {
     "sum missing": (lambda b: M + b, lambda b: np.ones((3, 3)), ROW,
                     r"has shape \(3, 3\), the input has \(3,\). Sum missing over axis 0"),
     "sum missing, axis 1": (lambda b: M * b, lambda b: M, np.ones((3, 1)), "Sum missing over axis 1"),
-    "shape": (square, lambda x: 2 * x[:2], ROW, r"has shape \(2,\), the input has \(3,\). Compare the axes one by one. A gradient has"),
+    "shape": (square, lambda x: 2 * x[:2], ROW, r"has shape \(2,\), the input has \(3,\). Compare .* A gradient has"),
     "transposed": (square, lambda x: 2 * x.T, M, "Transposed"),
     "transposed shape": (square, lambda x: 2 * x.T, M[:2], r"has shape \(3, 2\), the input has \(2, 3\). Transposed"),
     "twice": (square, lambda x: 4 * x, M, "Exactly 2 everywhere: accumulated twice"),

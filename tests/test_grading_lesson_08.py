@@ -17,7 +17,7 @@ def by_windows(x, kernel, stride=1, padding=0):
 def by_patches(columns, size, stride=1, padding=0):
     """col2im patch by patch."""
     n, rows, cols, kh, kw, channels = columns.shape
-    x = np.zeros((n, size[0] + 2 * padding, size[1] + 2 * padding, channels))
+    x = np.zeros((n, size[0] + 2 * padding, size[1] + 2 * padding, channels), columns.dtype)
     for i in range(rows):
         for j in range(cols):
             x[:, i * stride : i * stride + kh, j * stride : j * stride + kw] += columns[:, i, j]
@@ -28,6 +28,16 @@ def by_einsum(x, w, stride=1, padding=0):
     """conv_transpose with the axes kept."""
     size = [(n - 1) * stride + k - 2 * padding for n, k in zip(x.shape[1:3], w.shape[:2], strict=True)]
     return by_patches(np.einsum("nijc,aboc->nijabo", x, w), tuple(size), stride, padding)
+
+
+def whole(y, size, stride, padding):
+    """col2im before its crop."""
+    return lesson_08.col2im(y, (size[0] + 2 * padding, size[1] + 2 * padding), stride)
+
+
+def recut(w):
+    """The kernel that w.reshape(C, -1) makes of w."""
+    return w.reshape(w.shape[3], -1).T.reshape(w.shape)
 
 
 @pytest.mark.parametrize(("name", "answer"), [("L08-ex1", by_windows), ("L08-ex2", by_patches), ("L08-ex3", by_einsum)])
@@ -48,11 +58,22 @@ def test_the_references_are_those_of_tinygan():
         ("L08-ex1", lambda *a: lesson_08.im2col(*a).astype(np.float64), "float32 in, float32 out"),
         ("L08-ex1", lambda *a: lesson_08.im2col(*a).tolist(), "expected a NumPy array"),
         ("L08-ex1", lambda x, *a: lesson_08.im2col(np.multiply(x, 2, out=x), *a), "changed x"),
+        ("L08-ex1", lambda *a: lesson_08.im2col(*a).reshape(9, -1), "keep the six axes"),
+        ("L08-ex1", lambda *a: lesson_08.im2col(*a).transpose(0, 1, 2, 5, 3, 4), "in another order"),
+        (
+            "L08-ex1",
+            lambda x, k, s, p: lesson_08.im2col(np.pad(x, [(0, 0)] * 3 + [(p, p)]), k, s, p),
+            "channels were padded",
+        ),
         ("L08-ex2", lambda *a: None, "NoneType, expected a NumPy array"),
+        ("L08-ex2", lambda y, *a: lesson_08.col2im(y.astype(np.float64), *a), "np.zeros needs the dtype"),
+        ("L08-ex2", lambda y, size, s, p: whole(y, size, s, p)[:, p:-p, p:-p], "is empty where p = 0"),
+        ("L08-ex2", lambda y, size, s, p: whole(y, size, s, p)[:, p : p + size[0]], "off every side"),
+        ("L08-ex3", lambda x, w, *a: lesson_08.conv_transpose(x, recut(w), *a), "reshape doesn't transpose"),
         ("L08-ex2", lambda *a: 2 * lesson_08.col2im(*a), "not the adjoint"),
         (
             "L08-ex2",
-            lambda y, size, s, p: lesson_08.col2im(y, (size[0] + 2 * p, size[1] + 2 * p), s)[:, -size[0] :, -size[1] :],
+            lambda y, size, s, p: whole(y, size, s, p)[:, -size[0] :, -size[1] :],
             "bottom right",
         ),
         ("L08-ex3", lambda *a: -lesson_08.conv_transpose(*a), "not the adjoint"),

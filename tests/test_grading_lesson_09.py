@@ -49,6 +49,12 @@ def without(kind):
     return build_generator
 
 
+def activation_first(latent_size, rng):
+    layers = list(lesson_09.build_generator(latent_size, rng).layers)
+    layers[5], layers[6] = layers[6], layers[5]
+    return nn.Sequential(*layers)
+
+
 @pytest.mark.parametrize("answer", [norms_after_reshape, Custom])
 @pytest.mark.parametrize("hidden", [False, True])
 def test_other_designs_pass(answer, hidden):
@@ -62,8 +68,11 @@ def test_other_designs_pass(answer, hidden):
         (lambda latent_size, rng: lesson_09.build_generator(latent_size, np.random.default_rng()), "pass rng=rng"),
         (ends_in(nn.Sigmoid()), "can't paint black"),
         (without(nn.LeakyReLU), "activation is missing"),
+        (activation_first, "BatchNorm is asked first"),
+        (ends_in(nn.BatchNorm(1), nn.Tanh()), "follows the last layer"),
         (lambda n, rng: nn.Sequential(nn.Dense(n, 784, rng=rng), nn.Reshape(28, 28, 1), nn.Tanh()), "1 layer"),
         (lambda n, rng: lesson_09.build_generator(2 * n, rng), "don't go through"),
+        (lambda n, rng: lesson_09.build_generator(64, rng), r"latents of shape \(16, 10\) don't go through"),
     ],
 )
 def test_generators_that_the_bank_leaves_out(answer, words):
@@ -85,6 +94,8 @@ def test_tinygans_own_objective_mends_the_losses():
     [
         (lambda real, fake: None, "expected a pair"),
         (lambda real, fake: lesson_09.mended_losses(real, fake)[0], "expected a pair"),
+        (lambda real, fake: lesson_09.mended_losses(real, fake)[::-1], "other way round"),
+        (lambda real, fake: tuple(loss.item() for loss in lesson_09.mended_losses(real, fake)), "expected two Tensors"),
         (lambda real, fake: tuple(2 * loss for loss in lesson_09.mended_losses(real, fake)), "Exactly 2|D's loss"),
         (lambda real, fake: lesson_09.mended_losses(real, fake.detach()), "gradient of D's loss in the fake"),
     ],
@@ -92,3 +103,12 @@ def test_tinygans_own_objective_mends_the_losses():
 def test_losses_that_the_bank_leaves_out(player_losses, words):
     with pytest.raises(WrongAnswer, match=words):
         check("L09-ex2", lambda rng: lesson_09.mended_discriminator(rng), player_losses)
+
+
+@pytest.mark.parametrize("last", [nn.ReLU(), nn.LeakyReLU(0.2)])
+def test_a_discriminator_that_ends_in_an_activation_is_refused(last):
+    def mended_discriminator(rng):
+        return nn.Sequential(*lesson_09.mended_discriminator(rng).layers, last)
+
+    with pytest.raises(WrongAnswer, match="Take the last activation away"):
+        check("L09-ex2", mended_discriminator, by_objective)

@@ -32,6 +32,10 @@ WRONG = {
             "def real_loss_and_probability(logits):\n    return tg.ops.softplus(-logits).mean(), logits",
             "the probability",
         ),
+        "no mean": (
+            "def real_loss_and_probability(logits):\n    return tg.ops.softplus(-logits), tg.ops.sigmoid(logits)",
+            "a mean",
+        ),
     },
     "L12-ex3": {
         "the bug: clipped": (
@@ -57,6 +61,10 @@ WRONG = {
             "    p = tg.ops.sigmoid(logits)\n"
             "    return -(labels * tg.ops.log(p) + (1 - labels) * tg.ops.log(1 - p)).mean()",
             "NaN or infinity",
+        ),
+        "sum for mean": (
+            "def cross_entropy(logits, labels):\n    return (tg.ops.softplus(logits) - labels * logits).sum()",
+            "sum taken for a mean",
         ),
         "labels swapped": (
             "def cross_entropy(logits, labels):\n    return (tg.ops.softplus(logits) - (1 - labels) * logits).mean()",
@@ -148,6 +156,10 @@ WRONG = {
             "    return users",
             "the output (0) too",
         ),
+        "inputs counted for users": (
+            "def count_users(output):\n    return {node: len(node.inputs) for node in nodes_behind(output)}",
+            "not its inputs",
+        ),
     },
     "L12-ex6": {
         "the bug: no copy": (
@@ -205,6 +217,10 @@ WRONG = {
             "    return is_max / is_max.sum(axis=-1, keepdims=True)",
             "without ties",
         ),
+        "a Tensor": (
+            "def max_gradient(g, x):\n    return tg.Tensor(g[:, None] * (x == x.max(axis=1, keepdims=True)))",
+            "a NumPy array is asked for",
+        ),
     },
     "L12-ex8": {
         "the bug: σ a constant": (
@@ -235,6 +251,14 @@ WRONG = {
             "    centred = x - x.mean(axis=0)\n"
             "    return grad / tg.ops.sqrt((centred * centred).mean(axis=0) + eps)",
             "mean(g)",
+        ),
+        "NumPy inside": (
+            "def normalise_gradient(grad, x, eps):\n"
+            "    g, x = grad.numpy(), x.numpy()\n"
+            "    sigma = np.sqrt(x.var(axis=0) + eps)\n"
+            "    y = (x - x.mean(axis=0)) / sigma\n"
+            "    return (g - g.mean(axis=0) - y * (g * y).mean(axis=0)) / sigma",
+            "expected a Tensor",
         ),
     },
     "L12-ex9": {
@@ -279,6 +303,10 @@ WRONG = {
         "0 on the negative side": (
             "def leaky_relu_gradient(g, x, slope):\n    return g * (x > 0)",
             "the gradient is",
+        ),
+        "g changed in place": (
+            "def leaky_relu_gradient(g, x, slope):\n    g[x <= 0] *= slope\n    return g",
+            "changed in place",
         ),
     },
 }

@@ -72,10 +72,16 @@ def _check_im2col(answer: Any, rng: np.random.Generator) -> None:
                 f"{call} has its axes in the order (N, KH, KW, OH, OW, C): {found.shape}. Transposed? The position of "
                 f"the patch comes first, then the place in it: (N, OH, OW, KH, KW, C) = {wanted.shape}"
             )
+        hint = "OH = (H + 2·padding − KH) // stride + 1"
+        if found.ndim != 6:
+            hint = "keep the six axes; the matrix is made of them later, by reshape"
+        elif sorted(found.shape) == sorted(wanted.shape):
+            hint = "the right sizes in another order"
+        elif padding and found.shape[-1] == shape[-1] + 2 * padding:
+            hint = "the channels were padded too; only H and W get a border"
         expect(
             found.shape == wanted.shape,
-            f"{call} has shape {found.shape}, expected (N, OH, OW, KH, KW, C) = {wanted.shape}: "
-            f"OH = (H + 2·padding − KH) // stride + 1",
+            f"{call} has shape {found.shape}, expected (N, OH, OW, KH, KW, C) = {wanted.shape}: {hint}",
         )
         _blame(
             call,
@@ -117,11 +123,12 @@ def _check_col2im(answer: Any, rng: np.random.Generator) -> None:
             not padding or found.shape != whole.shape,
             f"{call} has shape {found.shape}: the padding is not removed. Cut a border {padding} wide off every side",
         )
-        expect(
-            found.shape == shape,
-            f"{call} has shape {found.shape}, expected (N, H, W, C) = {shape}. Pixels that no patch reaches get 0, "
-            "but they are there",
-        )
+        hint = "Cut the padding off every side, of rows and columns alike"
+        if not found.size:
+            hint = "A slice [p : -p] is empty where p = 0; [p : p + H] isn't"
+        elif found.shape[1] < shape[1] or found.shape[2] < shape[2]:
+            hint = "Pixels that no patch reaches get 0, but they are there"
+        expect(found.shape == shape, f"{call} has shape {found.shape}, expected (N, H, W, C) = {shape}. {hint}")
         height, width = size
         unit_stride = np.zeros((shape[0], *padded, shape[3]))
         part = col2im(y, (columns.shape[1] + kernel[0] - 1, columns.shape[2] + kernel[1] - 1))
@@ -155,6 +162,11 @@ def _check_col2im(answer: Any, rng: np.random.Generator) -> None:
             "cell of y goes back to the pixel that im2col took it from, and is added there",
         )
         expect_close(found, wanted, f"{call}: the pixel")
+        dtype = answer(y.astype(np.float32), size, stride, padding).dtype
+        expect(
+            dtype == np.float32,
+            f"{call} makes {dtype} of float32 columns: np.zeros needs the dtype, np.zeros(shape, columns.dtype)",
+        )
 
 
 @exercise("L08-ex3", conv_transpose)
@@ -179,11 +191,14 @@ def _check_conv_transpose(answer: Any, rng: np.random.Generator) -> None:
             f"{call} has shape {found.shape}, expected (N, OH, OW, O) = {wanted.shape}: {rule}",
         )
         mixed = w.reshape(kh, kw, channels, channels + 1).swapaxes(2, 3)
+        recut = w.reshape(channels, -1).T.reshape(w.shape)
         _blame(
             call,
             found,
             wanted,
             {
+                "reshape doesn't transpose: w.reshape(C, …) cuts the same row of numbers anew. Lay w out as "
+                "(KH·KW·O, C), and only then take .T": conv_transpose(x, recut, stride, padding),
                 "the kernel is turned round: w[a, b] lands a rows down and b columns across from the stamp's top "
                 "left": conv_transpose(x, w[::-1, ::-1], stride, padding),
                 "the channels of w are mixed up: reshape doesn't transpose. w has the axes (KH, KW, O, C); lay it "

@@ -80,6 +80,8 @@ def _check_generator(answer: Any, rng: np.random.Generator) -> None:
     )
     latents = Tensor(rng.standard_normal((16, LATENT_SIZE)), dtype=np.float32)
     images = _images(generator, latents)
+    few = Tensor(rng.standard_normal((16, 10)), dtype=np.float32)
+    _images(answer(10, np.random.default_rng(seed)), few)  # latent_size is what it is told
     _check_budget(generator)
     expect(
         all(
@@ -144,6 +146,17 @@ def _check_norms(generator: Module) -> None:
             f"an activation is missing between {layers[start].describe()} and {layers[stop].describe()}: without one, "
             "two linear layers are a single one. Put LeakyReLU(0.2) after the BatchNorm",
         )
+        kinds = [layer for layer in between if not isinstance(layer, Reshape | Flatten | Dropout)]
+        expect(
+            isinstance(kinds[0], BatchNorm),
+            f"after {layers[start].describe()} comes {kinds[0].describe()}, then a BatchNorm: the BatchNorm is asked "
+            "first, then the activation",
+        )
+    expect(
+        not any(isinstance(layer, BatchNorm) for layer in layers[places[-1] :]),
+        "a BatchNorm follows the last layer with weights: it would force each batch's mean and spread of pixels on the "
+        "images. Between that layer and Tanh() stands nothing",
+    )
 
 
 def _check_range(generator: Module, latents: Tensor) -> None:
@@ -212,6 +225,12 @@ def _check_mended(discriminator: Any, player_losses: Any, rng: np.random.Generat
         f"mended_discriminator's outputs lie in [{low:.3g}, {high:.3g}], however strong its input: something squashes "
         "them. from_logits=True takes logits, any number from −∞ to ∞. Take the last activation away",
     )
+    last = [module for module in d.modules() if not any(module.children())][-1]
+    expect(
+        isinstance(last, Dense | Conv | Flatten | Reshape),
+        f"mended_discriminator ends in {last.describe()}: a logit is what the Dense layer gives, with nothing after "
+        "it. Take the last activation away",
+    )
     for scale in (1.0, 20.0, 1000.0):
         logits = [(scale * rng.standard_normal((n, 1))).clip(-1e4, 1e4) for n in (8, 6)]
         _check_losses(player_losses, *logits)
@@ -230,7 +249,16 @@ def _check_losses(player_losses: Any, *logits: np.ndarray[Any, Any]) -> None:
         isinstance(found, tuple | list) and len(found) == 2,
         f"mended_losses gave {type(found).__name__}, expected a pair: D's loss and G's",
     )
+    expect(
+        all(isinstance(loss, Tensor) for loss in found),
+        f"mended_losses gave {' and '.join(type(loss).__name__ for loss in found)}, expected two Tensors: training "
+        "needs their gradients",
+    )
     wanted = mended_losses(real, fake)
+    expect(
+        not all(np.allclose(mine.numpy(), right.numpy()) for mine, right in zip(found, wanted[::-1], strict=True)),
+        "the pair is the other way round: D's loss comes first, then G's",
+    )
     squashed = mended_losses(ops.sigmoid(real), ops.sigmoid(fake))
     swapped = mended_losses(-real, -fake)
     for player, mine, right, double, turned in zip("DG", found, wanted, squashed, swapped, strict=True):

@@ -49,6 +49,11 @@ def _check_real_loss(answer: Any, rng: np.random.Generator) -> None:
     values = rng.uniform(-4, 4, 6)
     logits = Tensor(values, requires_grad=True)
     loss, probability = _two(answer(logits), "(loss, probability)")
+    for name, found, shape in (("loss", loss, ()), ("probability", probability, (6,))):
+        _expect_tensor(found, f"the {name}")
+        expect(
+            found.shape == shape, f"the {name} has shape {found.shape}, expected {shape}: the loss comes first, a mean"
+        )
     double = np.logaddexp(0, -_sigmoid(values)).mean()
     expect(
         not np.allclose(_array(loss), double),
@@ -94,6 +99,8 @@ def _check_cross_entropy(answer: Any, rng: np.random.Generator) -> None:
             "however wide it is: write the loss on the logits themselves, with softplus",
         )
         swapped = np.allclose(loss.numpy(), np.mean(np.logaddexp(0, values) - (1 - labels) * values))
+        summed = np.allclose(loss.numpy(), np.sum(np.logaddexp(0, values) - labels * values))
+        expect(not summed, f"the loss {what} is the sum over the batch: a sum taken for a mean?")
         expect(not swapped or size >= 50, "the labels are exchanged: where the label is 1, the loss is softplus(−l)")
         expect_close(loss, np.mean(np.logaddexp(0, values) - labels * values), f"the loss {what}")
         expect_close(gradient, (_sigmoid(values) - labels) / len(values), f"the gradient {what}")
@@ -181,6 +188,8 @@ def _compare_counts(found: Any, wanted: dict[Any, int], graph: str, elsewhere: A
     for node, count in wanted.items():
         if found[node] != count:
             hint = "a node that is visited twice counts its inputs twice" if found[node] > count else "a·a uses a twice"
+            if not count:
+                hint = "it is the end of the way: nobody there uses it (count the users of a node, not its inputs)"
             if found[node] == node.users:
                 hint = f"{elsewhere!r} is a side branch: it never sends a gradient, so nobody may wait for it"
             expect(False, f"{graph}: {node!r} is counted {found[node]} times, expected {count}; {hint}")
@@ -223,7 +232,9 @@ def _check_max(answer: Any, rng: np.random.Generator) -> None:
     x, g = rng.standard_normal((4, 5)), rng.uniform(1, 2, 4)
     for ties in (1, 2, 3):
         x[0, :ties] = x.max() + 1
-        found = _array(answer(g, x), "the gradient")
+        found = answer(g, x)
+        expect(not isinstance(found, Tensor), "the gradient is a Tensor, a NumPy array is asked for")
+        found = _array(found, "the gradient")
         expect(found.shape == x.shape, f"the gradient has shape {found.shape}, x has {x.shape}")
         expect(found[0, 0] != 0, "the largest number of a row got no gradient: who moves the maximum?")
         total = found[0].sum() / g[0]
@@ -262,7 +273,7 @@ def _check_normalise(answer: Any, rng: np.random.Generator) -> None:
             return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 0.1)
 
         def backward(self, grad: Tensor) -> Any:
-            return answer(grad, self.inputs[0], 0.1)
+            return _expect_tensor(answer(grad, self.inputs[0], 0.1), "∂L/∂x")
 
     x = Tensor(rng.standard_normal((4, 2)))
     try:
@@ -315,7 +326,10 @@ def _check_leaky_relu(answer: Any, rng: np.random.Generator) -> None:
         x, g = rng.standard_normal((2, 4, 3)).astype(dtype)
         x[0, 0] = 0.0
         right = g * np.where(x > 0, 1.0, 0.2)
-        found = _array(answer(g.copy(), x.copy(), 0.2), "the gradient")
+        given = g.copy(), x.copy()
+        found = _array(answer(*given, 0.2), "the gradient")
+        same = all(np.array_equal(a, b) for a, b in zip(given, (g, x), strict=True))
+        expect(same, "g or x was changed in place, but others read them too: write into a new array")
         hint = (
             "; np.where(…, 1.0, slope) makes float64 of any input" if dtype == np.float32 else ", its digits are lost"
         )
@@ -335,6 +349,13 @@ def _sigmoid(x: Floats) -> Any:
 def _array(value: Any, what: str = "the answer") -> Any:
     expect(value is not None, f"{what} is None: is a return missing?")
     return value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
+def _expect_tensor(value: Any, what: str) -> Tensor:
+    expect(
+        isinstance(value, Tensor), f"{what} is {type(value).__name__}, expected a Tensor, as gradients flow through it"
+    )
+    return value  # type: ignore[no-any-return]
 
 
 def _two(values: Any, what: str) -> Any:
