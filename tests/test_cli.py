@@ -56,12 +56,14 @@ def test_train_says_what_it_does(npy, tmp_path, capsys):
     assert (config["model"], config["objective"], config["steps"]) == ("small", "Hinge", 3)
 
 
-def test_fast_mode_is_short_but_gives_way_to_a_wish(npy, tmp_path, monkeypatch):
+def test_fast_mode_is_short_but_gives_way_to_a_wish(npy, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TINYGAN_FAST", "1")
     assert cli.main(["train", "--model", "mlp", "--data", npy, "--out", str(tmp_path / "a")]) == 0
     assert json.loads((tmp_path / "a" / "config.json").read_text())["steps"] == cli.FAST_STEPS
+    assert "train without it to see images" in capsys.readouterr().out
     assert cli.main(["train", "--model", "mlp", "--data", npy, "--epochs", "2", "--out", str(tmp_path / "b")]) == 0
     assert json.loads((tmp_path / "b" / "config.json").read_text())["steps"] == 2
+    assert "TINYGAN_FAST" not in capsys.readouterr().out
 
 
 def test_default_data_is_the_digits_where_mnist_is_not_to_be_had(tmp_path, monkeypatch, capsys):
@@ -79,7 +81,8 @@ def test_default_data_is_the_digits_where_mnist_is_not_to_be_had(tmp_path, monke
 def test_train_errors(npy, tmp_path, capsys):
     message = fails(capsys, "train", "--model", "smal")
     assert "Did you mean 'small'?" in message
-    assert "exists already" in fails(capsys, "train", "--data", npy, "--out", tmp_path)
+    message = fails(capsys, "train", "--data", npy, "--out", tmp_path)
+    assert "exists already" in message and "--resume" not in message  # it is no run
     assert "batch of 81" in fails(capsys, "train", "--data", npy, "--batch", 81, "--out", tmp_path / "run")
     assert "Did you mean 'mnist'" in fails(capsys, "train", "--data", "mnits", "--out", tmp_path / "run")
     np.save(tmp_path / "odd.npy", np.zeros((70, 7, 7, 1), np.uint8))

@@ -34,7 +34,8 @@ def test_what_a_dataset_tells():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((2, 3, 3, 1)), "float32 NumPy array, not float64"),
+        (np.zeros((2, 3, 3, 1)), r"float32 NumPy array, not float64: images\.astype\(numpy\.float32\)$"),
+        (np.zeros((2, 3, 3, 1), np.uint8), r"not uint8: images\.astype\(numpy\.float32\) / 127\.5 − 1$"),
         ([[0.0]], "float32 NumPy array, not list"),
         (np.zeros((2, 9), np.float32), r"shape \(2, 9\), but \(N, H, W, C\)"),
         (np.zeros((0, 3, 3, 1), np.float32), r"no images, the shape is \(0, 3, 3, 1\)"),

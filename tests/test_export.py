@@ -1,6 +1,7 @@
 """safetensors: what goes in comes out, here and in the format's own library; what contradicts itself is refused."""
 
 import json
+import re
 import tracemalloc
 
 import numpy as np
@@ -126,4 +127,7 @@ def test_the_command_writes_the_averaged_generator(tmp_path, capsys):
     generator = models.build_generator("mlp", (4, 4, 1), 64)
     generator.load_state_dict(arrays)
     assert "averaged generator" in capsys.readouterr().out
-    assert cli.main(["export", str(out), "--out", str(tmp_path / "x.bin")]) == 2
+    for name in ("x.bin", "x"):
+        assert cli.main(["export", str(out), "--out", str(tmp_path / name)]) == 2
+        assert re.search(rf"{name}: a name that ends in \.safetensors or \.onnx", capsys.readouterr().err)
+    assert cli.main(["export", str(out), "--out", str(tmp_path / "x.ONNX")]) == 0

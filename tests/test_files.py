@@ -100,7 +100,7 @@ def test_full_disk_at_write(target, monkeypatch):
 @pytest.mark.parametrize(
     "where, reason",
     [
-        ("missing/file.bin", "No such file or directory"),
+        ("missing/file.bin", "No such file or directory.* Make the folder .*missing first"),
         ("plain/file.bin", "Not a directory"),
         ("folder", "Is a directory"),
         ("x" * 300, "File name too long"),

@@ -119,7 +119,7 @@ def test_what_passed_is_forgotten_when_a_later_check_fails():
     assert namespace["double"] is double
 
 
-@pytest.mark.parametrize("name", ["L90-ex2", "L89-ex1", "", "x"])
+@pytest.mark.parametrize("name", ["L90-ex2", "L89-ex1", "", "x", "L.3-ex1"])
 def test_no_such_exercise(name):
     with pytest.raises(SettingError, match="there is no exercise"):
         check(name, 1)

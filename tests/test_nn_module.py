@@ -311,6 +311,8 @@ def test_summary_of_shapes_that_dont_fit_is_an_error_and_the_next_one_works():
     net = nn.Sequential(nn.Dense(3, 4))
     with pytest.raises(ShapeError, match=r"layer 0, Dense\(3 → 4\)"):
         net.summary((5,))
+    with pytest.raises(ShapeError, match=r"summary\(3\): .* such as \(3,\)"):
+        net.summary(3)
     assert "(N, 4)" in net.summary((3,))
 
 

@@ -278,7 +278,8 @@ def test_settings_that_are_none(make, message):
 @pytest.mark.parametrize(
     ("layer", "shape", "message"),
     [
-        (nn.Dense(3, 2), (4, 5), r"Dense\(3 → 2\) takes x \(N, 3\), got \(4, 5\); is a Flatten missing\?"),
+        (nn.Dense(3, 2), (4, 5), r"Dense\(3 → 2\) takes x \(N, 3\), got \(4, 5\)$"),
+        (nn.Dense(3, 2), (4, 5, 1), r"got \(4, 5, 1\); is a Flatten missing\?"),
         (nn.Dense(3, 2), (3,), r"got \(3,\)"),
         (nn.Conv(3, 2, 2), (1, 8, 8, 1), r"\(1, 8, 8, 1\) has 1 channels, .*\(2, 2, 3, 2\) takes 3"),
         (nn.Conv(3, 2, 2), (1, 3, 8, 8), r"Channels are the last axis"),

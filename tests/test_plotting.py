@@ -124,7 +124,7 @@ def test_save_grid_as_told(tmp_path):
         assert picture.info["Description"] == "Zahlen, 数字"
     with pytest.raises(SettingError, match="scale = 0"):
         plotting.save_grid(images(6), path, scale=0)
-    with pytest.raises(SettingError, match=r"grid\.jpg: this picture is a \.png file"):
+    with pytest.raises(SettingError, match=r"grid\.jpg: what is written is a \.png file"):
         plotting.save_grid(images(6), tmp_path / "grid.jpg")
 
 

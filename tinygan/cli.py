@@ -81,12 +81,16 @@ def train(options: argparse.Namespace) -> None:
     try:
         trainer.fit(**(limits or {"steps": FAST_STEPS if fast else model.steps}))
     except (KeyboardInterrupt, SystemExit):
-        print(f"To go on: tinygan train --resume {folder}")
+        if Path(folder).exists():
+            print(f"To go on: tinygan train --resume {folder}")
         raise
     finally:
         if trainer.step:
             pictures = [name for name in PICTURES if (Path(folder) / name).exists()]
-            print(f"{trainer.step} steps done. Look at {', '.join(pictures)} in {folder}.")
+            steps = "1 step" if trainer.step == 1 else f"{trainer.step} steps"
+            print(f"{steps} done. Look at {', '.join(pictures)} in {folder}.")
+    if fast:
+        print("TINYGAN_FAST=1: so few steps draw only grey. Everything works; train without it to see images.")
     print(f"More samples: tinygan sample {folder}")
 
 
@@ -109,13 +113,17 @@ def evaluate(options: argparse.Namespace) -> None:
     evaluation = metrics.evaluate(samples, *metrics.load_reference(reference))
     print(evaluation)
     folder = options.out or metrics.report_folder(options.place)
-    print("Wrote", " and ".join(map(str, metrics.write_report(evaluation, folder))))
+    files = metrics.write_report(evaluation, folder, metrics.training_log(options.place))
+    print("Wrote", " and ".join(map(str, files)))
 
 
 def export(options: argparse.Namespace) -> None:
     generator, latent_size = runs.load_generator(options.run)
     out = options.out or os.path.join(options.run, "generator.safetensors")
-    if Path(out).suffix == ".onnx":
+    suffix = Path(out).suffix.lower()
+    if suffix not in (".safetensors", ".onnx"):
+        raise SettingError(f"can't write {out}: a name that ends in .safetensors or .onnx is expected")
+    if suffix == ".onnx":
         save_onnx(out, generator, latent_size)
     else:
         about = {"made_by": f"tinygan {__version__}", "latent_size": str(latent_size), "network": generator.describe()}

@@ -30,7 +30,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
     except OSError as error:
         reason = error.strerror or str(error)
-        raise FileError(f"could not write {os.fspath(path)}: {reason}. What stood there is unchanged.") from error
+        if isinstance(error, FileNotFoundError) and not target.parent.exists():
+            hint = f"Make the folder {target.parent} first."
+        else:
+            hint = "What stood there is unchanged."
+        raise FileError(f"could not write {os.fspath(path)}: {reason}. {hint}") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -82,4 +86,4 @@ def only_writer(folder: Path) -> Iterator[None]:
 def check_suffix(path: str | os.PathLike[str], suffix: str) -> None:
     """Does the name say what will be in the file?"""
     if Path(path).suffix.lower() != suffix:
-        raise SettingError(f"can't write {os.fspath(path)}: this picture is a {suffix} file, so name it that")
+        raise SettingError(f"can't write {os.fspath(path)}: what is written is a {suffix} file, so name it that")

@@ -51,10 +51,8 @@ def make_folder(folder: Path, config: dict[str, Any]) -> None:
 def refuse_existing(folder: Path) -> None:
     """Raise FileError where something stands there already: a run is never overwritten."""
     if folder.exists():
-        raise FileError(
-            f"{folder} exists already, and a run is never overwritten; choose another folder with --out, or go on "
-            f"with it: tinygan train --resume {folder}"
-        )
+        go_on = f", or go on with it: tinygan train --resume {folder}" if (folder / "config.json").exists() else ""
+        raise FileError(f"{folder} exists already, and is never overwritten; choose another folder with --out{go_on}")
 
 
 def free_folder(parent: str | os.PathLike[str], name: str) -> Path:
@@ -232,6 +230,8 @@ def _identity(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    """For a message: JSON, of at most 100 characters."""
+    """For a message: JSON, of at most 100 characters; of data its name and the begin of its SHA-256."""
+    if isinstance(value, dict) and {"name", "sha256"} <= value.keys():
+        value = f"{value['name']} (sha256 {value['sha256']!s:.8}…)"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 100 else f"{text[:97]}…"

@@ -95,7 +95,8 @@ class Trainer:
         """
         steps, minutes = self._limits(steps, epochs, minutes)
         if self._had(steps, minutes):
-            self._say(f"{self.folder or 'this run'} has had its {self.step} steps, and nothing is changed.")
+            had = f"{self.folder or 'this run'} has had its {self.step} steps, and nothing is changed"
+            self._say(f"{had}: for more, ask for more in all.")
             return self.gan
         self.recorder.config |= {"steps": steps, "minutes": minutes}
         bar = Progress(self.step, self.seconds, steps, minutes, self.progress)

@@ -6,6 +6,7 @@ PyTorch is given mirrored filters and mirrored images: its networks are exactly 
 """
 
 import copy
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,16 @@ from torch.nn.functional import softplus
 
 
 class ToImages(nn.Module):
-    """(N, 7·7·C) -> (N, C, 7, 7), without a copy in either layout."""
+    """(N, S·S·C) -> (N, C, S, S), without a copy in either layout."""
 
-    def __init__(self, channels: int, channels_last: bool):
+    def __init__(self, side: int, channels: int, channels_last: bool):
         super().__init__()
-        self.channels, self.channels_last = channels, channels_last
+        self.side, self.channels, self.channels_last = side, channels, channels_last
 
     def forward(self, x: Tensor) -> Tensor:
         if self.channels_last:
-            return x.view(-1, 7, 7, self.channels).permute(0, 3, 1, 2)
-        return x.view(-1, self.channels, 7, 7)
+            return x.view(-1, self.side, self.side, self.channels).permute(0, 3, 1, 2)
+        return x.view(-1, self.channels, self.side, self.side)
 
 
 class Flatten(nn.Module):
@@ -40,12 +41,13 @@ class Flatten(nn.Module):
         return (x.permute(0, 2, 3, 1) if self.channels_last else x).flatten(1)
 
 
-def small(last: bool) -> tuple[nn.Module, nn.Module]:
+def small(last: bool, size: int) -> tuple[nn.Module, nn.Module]:
+    side = size // 4
     generator = nn.Sequential(
-        nn.Linear(64, 7 * 7 * 64, bias=False),
-        nn.BatchNorm1d(7 * 7 * 64),
+        nn.Linear(64, side * side * 64, bias=False),
+        nn.BatchNorm1d(side * side * 64),
         nn.LeakyReLU(0.2, inplace=True),
-        ToImages(64, last),
+        ToImages(side, 64, last),
         nn.ConvTranspose2d(64, 32, 4, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(32),
         nn.LeakyReLU(0.2, inplace=True),
@@ -58,17 +60,18 @@ def small(last: bool) -> tuple[nn.Module, nn.Module]:
         nn.Conv2d(32, 64, 4, stride=2, padding=1),
         nn.LeakyReLU(0.2, inplace=True),
         Flatten(last),
-        nn.Linear(7 * 7 * 64, 1),
+        nn.Linear(side * side * 64, 1),
     )
     return generator, discriminator
 
 
-def dcgan(last: bool) -> tuple[nn.Module, nn.Module]:
+def dcgan(last: bool, size: int) -> tuple[nn.Module, nn.Module]:
+    side = size // 4
     generator = nn.Sequential(
-        nn.Linear(100, 7 * 7 * 256, bias=False),
-        nn.BatchNorm1d(7 * 7 * 256),
+        nn.Linear(100, side * side * 256, bias=False),
+        nn.BatchNorm1d(side * side * 256),
         nn.LeakyReLU(0.3, inplace=True),
-        ToImages(256, last),
+        ToImages(side, 256, last),
         nn.ConvTranspose2d(256, 128, 5, stride=1, padding=2, bias=False),
         nn.BatchNorm2d(128),
         nn.LeakyReLU(0.3, inplace=True),
@@ -86,37 +89,42 @@ def dcgan(last: bool) -> tuple[nn.Module, nn.Module]:
         nn.LeakyReLU(0.3, inplace=True),
         nn.Dropout(0.3),
         Flatten(last),
-        nn.Linear(7 * 7 * 128, 1),
+        nn.Linear(side * side * 128, 1),
     )
     return generator, discriminator
 
 
-def mlp(last: bool) -> tuple[nn.Module, nn.Module]:
+def mlp(last: bool, size: int) -> tuple[nn.Module, nn.Module]:
     generator = nn.Sequential(
         nn.Linear(64, 256),
         nn.LeakyReLU(0.2, inplace=True),
         nn.Linear(256, 512),
         nn.LeakyReLU(0.2, inplace=True),
-        nn.Linear(512, 28 * 28),
+        nn.Linear(512, size * size),
         nn.Tanh(),
-        nn.Unflatten(1, (1, 28, 28)),
+        nn.Unflatten(1, (1, size, size)),
     )
     discriminator = nn.Sequential(
-        nn.Flatten(), nn.Linear(28 * 28, 256), nn.LeakyReLU(0.2, inplace=True), nn.Linear(256, 1)
+        nn.Flatten(), nn.Linear(size * size, 256), nn.LeakyReLU(0.2, inplace=True), nn.Linear(256, 1)
     )
     return generator, discriminator
 
 
+SAMPLES = 10_000
 NETWORKS = {"small": small, "dcgan": dcgan, "mlp": mlp}
 
 
-class Side:
+class Training:
+    """What tinygan does in a step, written for PyTorch."""
+
+    names = ("D loss", "G loss")
+
     def __init__(self, settings: dict[str, Any]):
         torch.set_num_threads(settings["threads"])
         torch.manual_seed(0)
         self.batch, last = settings["batch"], settings["layout"] == "channels_last"
         folder = Path(settings["folder"])
-        self.generator, self.discriminator = NETWORKS[settings["model"]](last)
+        self.generator, self.discriminator = NETWORKS[settings["model"]](last, settings["size"])
         if last:
             for player in (self.generator, self.discriminator):
                 player.to(memory_format=torch.channels_last)
@@ -125,29 +133,31 @@ class Side:
         self.batches = self._batches()
         with np.load(folder / "start.npz") as start:
             self.latents = torch.from_numpy(start["latents"])
+            self.epsilon = torch.from_numpy(start["epsilon"])
             self.latent_size = self.latents.shape[1]
             for who in ("generator", "discriminator"):
                 parameters = list(getattr(self, who).parameters())
                 for i, parameter in enumerate(parameters):
-                    array = translate(start[f"{who} {i}"], settings["model"], who, last)
+                    array = translate(start[f"{who} {i}"], settings, who, last)
                     with torch.no_grad():
                         parameter.copy_(torch.from_numpy(np.ascontiguousarray(array)))
-            recipe = {"lr": float(start["lr"]), "betas": tuple(start["betas"].tolist()), settings["adam"]: True}
+            recipe = {"lr": float(start["lr"]), "betas": tuple(start["betas"].tolist())}
+            recipe |= {settings["adam"]: True} if "adam" in settings else {}
             self.average = float(start["average"])
         self.d_parameters = list(self.discriminator.parameters())
         self.g_optimizer = torch.optim.Adam(self.generator.parameters(), **recipe)
         self.d_optimizer = torch.optim.Adam(self.d_parameters, **recipe)
-        averaged = copy.deepcopy(self.generator)
-        self.averaged, self.current = floats(averaged), floats(self.generator)
+        self.averaged_generator = copy.deepcopy(self.generator).eval()
+        self.averaged, self.current = floats(self.averaged_generator), floats(self.generator)
 
     def _batches(self) -> Iterator[Tensor]:
-        """(N, 1, 28, 28), a view of one gathered batch in either layout."""
+        """(N, 1, H, W), a view of one gathered batch in either layout."""
         n = self.batch
         while True:
             order = torch.randperm(len(self.images))
             for start in range(0, len(order) - n + 1, n):
                 batch = self.images[order[start : start + n]]
-                yield batch.permute(0, 3, 1, 2) if self.last else batch.view(n, 1, 28, 28)
+                yield batch.permute(0, 3, 1, 2) if self.last else batch.view(n, 1, *batch.shape[1:3])
 
     def step(self) -> tuple[Tensor, Tensor]:
         # D's step
@@ -170,30 +180,132 @@ class Side:
         torch._foreach_lerp_(self.averaged, self.current, 1 - self.average)
         return d_loss.detach(), g_loss.detach()
 
-    def first_look(self) -> dict[str, Any]:
-        """The losses before any step, without dropout, from tinygan's weights and latents."""
+    def first_look(self) -> dict[str, float]:
+        """What tinygan looked at, from its weights and latents, without dropout."""
         self.discriminator.eval()
-        with torch.no_grad():
-            images = self.images[: self.batch].permute(0, 3, 1, 2)
-            fake = self.discriminator(copy.deepcopy(self.generator)(self.latents))
-            d_loss = softplus(-self.discriminator(images)).mean() + softplus(fake).mean()
-            g_loss = softplus(-fake).mean()
-        self.discriminator.train()
-        parameters = [p.numel() for player in (self.generator, self.discriminator) for p in player.parameters()]
-        return {"d_loss": d_loss.item(), "g_loss": g_loss.item(), "parameters": parameters}
+        try:
+            return dict(zip(self.names, (float(n) for n in self.first_numbers()), strict=True))
+        finally:
+            self.discriminator.train()
 
-    def facts(self) -> dict[str, Any]:
-        libraries = [
-            name
-            for name, module in (("oneDNN", torch.backends.mkldnn), ("MKL", torch.backends.mkl))
-            if module.is_available()
-        ]
-        return {
-            "version": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "capability": torch.backends.cpu.get_cpu_capability(),
-            "libraries": " and ".join(libraries) or "neither oneDNN nor MKL",
-        }
+    def parameters(self) -> list[int]:
+        return [p.numel() for player in (self.generator, self.discriminator) for p in player.parameters()]
+
+    def first_numbers(self) -> tuple[Any, Any]:
+        with torch.no_grad():
+            fake = self.discriminator(self.first_fakes())
+            real = self.discriminator(self.images[: self.batch].permute(0, 3, 1, 2))
+            return softplus(-real).mean() + softplus(fake).mean(), softplus(-fake).mean()
+
+    def first_fakes(self) -> Tensor:
+        """From a copy, since a forward pass changes batch norm's statistics."""
+        with torch.no_grad():
+            images: Tensor = copy.deepcopy(self.generator)(self.latents)
+        return images
+
+
+class Critic(Training):
+    """A step of a critic with gradient penalty: second derivatives."""
+
+    names = ("critic loss", "penalty")
+
+    def losses(self, real: Tensor, fake: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+        between = (epsilon * real + (1 - epsilon) * fake).requires_grad_()
+        (slope,) = torch.autograd.grad(self.discriminator(between).sum(), between, create_graph=True)
+        length = (slope.square().sum((1, 2, 3)) + 1e-12).sqrt()
+        penalty = 10 * (length - 1).square().mean()
+        return self.discriminator(fake).mean() - self.discriminator(real).mean() + penalty, penalty
+
+    def step(self) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            fake = self.generator(torch.randn(self.batch, self.latent_size))
+        loss, penalty = self.losses(next(self.batches), fake, torch.rand(self.batch, 1, 1, 1))
+        self.d_optimizer.zero_grad()
+        loss.backward()
+        self.d_optimizer.step()
+        return loss.detach(), penalty.detach()
+
+    def first_numbers(self) -> tuple[Any, Any]:
+        numbers = self.losses(self.images[: self.batch].permute(0, 3, 1, 2), self.first_fakes(), self.epsilon)
+        return numbers[0].detach(), numbers[1].detach()
+
+
+class Sampling(Training):
+    """10,000 images of the averaged generator, as an array."""
+
+    names = ("mean", "mean square")
+
+    def __init__(self, settings: dict[str, Any]):
+        super().__init__(settings)
+        self.chunk = settings["chunk"]
+
+    def step(self) -> tuple[Any, Any]:
+        with torch.inference_mode():
+            latents = torch.randn(SAMPLES, self.latent_size).split(self.chunk)
+            images = torch.cat([self.averaged_generator(z) for z in latents]).numpy()
+        return images[0].mean(), np.square(images[-1]).mean()
+
+    def first_numbers(self) -> tuple[Any, Any]:
+        with torch.no_grad():
+            images = self.averaged_generator(self.latents)
+        return images.mean(), images.square().mean()
+
+
+class TinyOperations:
+    """A graph of 1,000 operations on 16 numbers each, forward and backward."""
+
+    names = ("sum", "gradient")
+
+    def __init__(self, settings: dict[str, Any]):
+        torch.set_num_threads(settings["threads"])
+        numbers = torch.linspace(-1, 1, 16)
+        self.x, self.a, self.b, self.c = ((numbers + k).requires_grad_() for k in (0, 2, 0.5, 0.1))
+
+    def step(self) -> tuple[Any, Any]:
+        leaves = (self.x, self.a, self.b, self.c)
+        y, a, b, c = leaves
+        for _ in range(250):
+            y = torch.tanh(y * a + b) - c
+        total = y.sum()
+        for leaf in leaves:
+            leaf.grad = None
+        total.backward()
+        return total.detach(), a.grad.numpy().sum()
+
+    def first_look(self) -> dict[str, float]:
+        return dict(zip(self.names, (float(n) for n in self.step()), strict=True))
+
+    def parameters(self) -> list[int]:
+        return [t.numel() for t in (self.x, self.a, self.b, self.c)]
+
+
+TASKS = {"gan": Training, "critic": Critic, "sampling": Sampling, "ops": TinyOperations}
+
+
+def facts() -> dict[str, Any]:
+    libraries = [
+        name
+        for name, module in (("oneDNN", torch.backends.mkldnn), ("MKL", torch.backends.mkl))
+        if module.is_available()
+    ]
+    return {
+        "version": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "libraries": " and ".join(libraries) or "neither oneDNN nor MKL",
+    }
+
+
+def sgemm(threads: int) -> float:
+    """GFLOP/s of PyTorch's float32 matrix products on this machine, at best."""
+    best = 0.0
+    for n in (768, 1024, 2048):
+        a, b, c = (torch.ones(n, n) for _ in range(3))
+        for _ in range(8):
+            start = time.perf_counter()
+            torch.mm(a, b, out=c)
+            best = max(best, 2 * n**3 / (time.perf_counter() - start) / 1e9)
+    return best
 
 
 def floats(module: nn.Module) -> list[Tensor]:
@@ -202,16 +314,17 @@ def floats(module: nn.Module) -> list[Tensor]:
     return tensors + [b for b in module.buffers() if b.is_floating_point()]
 
 
-def translate(array: Any, model: str, who: str, channels_last: bool) -> Any:
+def translate(array: Any, settings: dict[str, Any], who: str, channels_last: bool) -> Any:
     """One of tinygan's parameters as PyTorch's, mirrored: see this file's first lines."""
     if array.ndim == 4:  # Conv (KH, KW, in, out) -> (out, in, KH, KW); ConvTranspose (KH, KW, out, in) -> (in, out, …)
         return array[::-1, ::-1].transpose(3, 2, 0, 1)
-    features = {"small": 7 * 7 * 64, "dcgan": 7 * 7 * (128 if who == "discriminator" else 256), "mlp": 28 * 28}[model]
+    side = settings["size"] if settings["model"] == "mlp" else settings["size"] // 4
+    channels = {"small": 64, "dcgan": 128 if who == "discriminator" else 256, "mlp": 1}[settings["model"]]
     for axis, size in enumerate(array.shape):
-        if size == features:  # an axis that counts (H, W, C)
-            side = 28 if model == "mlp" else 7
-            grid = np.moveaxis(array, axis, 0).reshape(side, side, -1, *np.delete(array.shape, axis))[::-1, ::-1]
+        if size == side * side * channels:  # an axis that counts (H, W, C)
+            others = np.delete(array.shape, axis)
+            grid = np.moveaxis(array, axis, 0).reshape(side, side, channels, *others)[::-1, ::-1]
             if not channels_last:
                 grid = np.moveaxis(grid, 2, 0)
-            array = np.moveaxis(grid.reshape(size, *np.delete(array.shape, axis)), 0, axis)
+            array = np.moveaxis(grid.reshape(size, *others), 0, axis)
     return array.T  # Dense (in, out) -> (out, in)

@@ -24,11 +24,25 @@ def main() -> None:
         answers.write(json.dumps(content) + "\n")
         answers.flush()
 
+    settings = json.loads(sys.argv[2])
     # The side's module imports its libraries, and no other: NumPy and tinygan, or NumPy and PyTorch.
+    if settings["numpy_first"]:
+        importlib.import_module("numpy")
+    order = "NumPy loaded first" if "numpy" in sys.modules else "tinygan loaded before NumPy"
+    if sys.argv[1] == "tinygan":
+        importlib.import_module("tinygan")  # which could choose BLAS's code for this CPU, where it is the first
     module = importlib.import_module(f"{sys.argv[1]}_side")
     imported = peak_mib()
-    side = module.Side(json.loads(sys.argv[2]))
-    answer({**side.first_look(), **side.facts(), "imported_mib": imported})
+    side = module.TASKS[settings["task"]](settings)
+    answer(
+        {
+            "first": side.first_look(),
+            "parameters": side.parameters(),
+            **module.facts(),
+            "imported_mib": imported,
+            "order": order,
+        }
+    )
     rested_since = time.perf_counter(), time.process_time()
     for line in sys.stdin:
         request = json.loads(line)
@@ -38,8 +52,12 @@ def main() -> None:
             time.sleep(SETTLE)
         elif request["do"] == "profile":
             result = side.profile(request["count"])
+        elif request["do"] == "products":
+            result = {"gflop": side.work()}
+        elif request["do"] == "sgemm":
+            result = {"gflops": module.sgemm(settings["threads"])}
         else:
-            result = {**side.facts(), "peak_mib": peak_mib()}
+            result = {**module.facts(), "peak_mib": peak_mib()}
         rested_since = time.perf_counter(), time.process_time()
         answer(result)
 
@@ -48,19 +66,17 @@ def run(side: Any, warm: int, count: int) -> dict[str, Any]:
     """Time `count` steps, one by one, after `warm` untimed ones."""
     for _ in range(warm):
         side.step()
-    milliseconds, d_losses, g_losses = [], [], []
+    milliseconds, numbers = [], []
     start, cpu, busy = time.perf_counter(), time.process_time(), machine_busy()
     for _ in range(count):
         before = time.perf_counter()
-        d_loss, g_loss = side.step()
+        result = side.step()
         milliseconds.append(1e3 * (time.perf_counter() - before))
-        d_losses.append(d_loss.item())
-        g_losses.append(g_loss.item())
+        numbers.append([number.item() for number in result])
     work, work_cpu = time.perf_counter() - start, time.process_time() - cpu
     return {
         "milliseconds": milliseconds,
-        "d_losses": d_losses,
-        "g_losses": g_losses,
+        "numbers": {name: sum(n) / count for name, n in zip(side.names, zip(*numbers, strict=True), strict=True)},
         "work": work,
         "work_cpu": work_cpu,
         "others": max(0.0, machine_busy() - busy - work_cpu) / work,  # cores that other processes kept busy

@@ -102,7 +102,8 @@ def checked_count(count: int | None, available: int, name: str) -> int:
 def _check_images(images: NDArray[Any], name: str) -> None:
     if not isinstance(images, np.ndarray) or images.dtype != np.float32:
         found = getattr(images, "dtype", type(images).__name__)
-        raise DataError(f"{name}: images must be a float32 NumPy array, not {found}: images.astype(numpy.float32)")
+        hint = "images.astype(numpy.float32)" + (" / 127.5 − 1" if found == np.uint8 else "")
+        raise DataError(f"{name}: images must be a float32 NumPy array, not {found}: {hint}")
     if images.ndim != 4:
         raise DataError(f"{name}: images have the shape {images.shape}, but (N, H, W, C) is expected, 4 axes")
     if images.size == 0:
@@ -127,7 +128,7 @@ def check_values(images: NDArray[Any], name: str) -> None:
         raise DataError(f"{message}. Images must be finite: repair or drop it.")
     raise DataError(
         f"{message}, but values must lie in [−1, 1] and these lie in [{low:g}, {high:g}]. "
-        "For values 0 … 1 use 2·x − 1; for values 0 … 255 use uint8, or x / 127.5 − 1."
+        "For values 0 … 1 use 2·x − 1; for values 0 … 255 use uint8 in a file, or x / 127.5 − 1."
     )
 
 

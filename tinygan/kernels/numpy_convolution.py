@@ -101,6 +101,7 @@ def conv_input_gradient(grad: Array, w: Array, stride: Pair, padding: Padding, s
     n, rows, cols, out = grad.shape
     kh, kw, channels, _ = w.shape
     x = np.empty((n, *size, channels), np.result_type(grad, w))
+    # Both are exact. To gather takes whole blocks, and is faster unless g has more channels than a block has numbers.
     whole_blocks = kh % stride[0] == 0 and kw % stride[1] == 0
     if whole_blocks and out <= stride[0] * stride[1] * channels:
         work = _gather(w, stride, padding)

@@ -170,6 +170,8 @@ class Module:
         input_shape: of one input, without the batch axis, as in (28, 28, 1); without it the shapes are left out.
         """
         shapes: dict[int, str] = {}
+        if isinstance(input_shape, int):
+            raise ShapeError(f"summary({input_shape}): the shape of one input is expected, such as ({input_shape},)")
         if input_shape is not None:
             # On a copy, so that neither mode nor statistics nor random numbers of this module are touched.
             like = next(iter(self.parameters()), Tensor(0.0))

@@ -106,7 +106,8 @@ class Dense(Weighted):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim < 2 or x.shape[-1] != self.in_features:
-            raise ShapeError(f"{self.describe()} takes x (N, {self.in_features}), got {x.shape}; is a Flatten missing?")
+            hint = "; is a Flatten missing?" if x.ndim > 2 else ""
+            raise ShapeError(f"{self.describe()} takes x (N, {self.in_features}), got {x.shape}{hint}")
         return self.add_bias(x @ self.normalised_weight())
 
     def describe(self) -> str:
