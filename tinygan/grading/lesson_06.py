@@ -90,7 +90,8 @@ def _expect_moved(
         return
     expect(
         not _same(found, before),
-        f"{what} has not moved at all: is optimizer.step() missing, or did no gradient reach it (a detach too many)?",
+        f"{what} has not moved at all: is optimizer.step() missing, does zero_grad come after backward, or did no "
+        "gradient reach it (a detach too many)?",
     )
     for sentence, weights in mistakes.items():
         if _close(found, weights):
@@ -112,6 +113,10 @@ def _expect_untouched(who: str, mover: str, module: Module, before: Weights, cur
         f"{mover}'s step also changed {who}'s weights; {who} has to stay as it was, to the byte. Only the optimizer "
         f"that is handed in may step, and it holds {mover}'s weights alone",
     )
+    expect(
+        all(p.requires_grad for p in module.parameters()),
+        f"{mover}'s step switched off requires_grad in {who}, which can't learn any more. {cure}",
+    )
     left = sum(p.grad is not None for p in module.parameters())
     expect(
         not left,
@@ -122,7 +127,10 @@ def _expect_untouched(who: str, mover: str, module: Module, before: Weights, cur
 
 def _expect_loss(found: Any, wanted: Tensor, who: str) -> None:
     expect(found is not None, f"{who}'s step returned None: is the return missing?")
-    found = found.numpy() if isinstance(found, Tensor) else found
+    expect(
+        isinstance(found, Tensor),
+        f"{who}'s step returned {type(found).__name__}; the loss is wanted as a Tensor, loss.detach()",
+    )
     expect_close(found, wanted.item(), f"the loss that {who}'s step returned", rtol=1e-4, atol=1e-6)
 
 
@@ -160,6 +168,9 @@ def _mistakes_of_d(D: Module, real: Tensor, fake: Tensor) -> dict[str, Weights]:
         "The fakes' term is missing: D is taught to say “real” to everything": _after(D, lambda D: real_term(D).mean()),
         "The real examples' term is missing: D is taught to say “fake” to everything": _after(
             D, lambda D: fake_term(D).mean()
+        ),
+        "It is half of the loss that is asked for: the two means are added, not averaged": _after(
+            D, lambda D: (real_term(D).mean() + fake_term(D).mean()) / 2
         ),
         "It is a sum over each batch, where a mean belongs": _after(
             D, lambda D: real_term(D).sum() + fake_term(D).sum()

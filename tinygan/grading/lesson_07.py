@@ -164,7 +164,7 @@ BROKEN = {
     "C": replace(HEALTHY, activation="none"),
 }
 HINTS = {
-    "A": "Its fakes stay close together and wander, and nobody drives them apart in time: which player is too slow? "
+    "A": "Its fakes stay in one bunch and wander, and nobody drives them apart in time: which player is too slow? "
     "It may well be made the quicker of the two.",
     "B": "Its fakes are flung to and fro: which setting makes a player go on in the direction it had before?",
     "C": "Its fakes lie along one straight line or ellipse: what can Dense layers alone, in a row, do to a Gaussian?",
@@ -219,6 +219,10 @@ def _expect_one_change(name: str, broken: Recipe, recipe: Any) -> None:
     expect(
         recipe.activation in ("leaky_relu", "none"),
         f"run {name}: activation {recipe.activation!r}; 'leaky_relu' or 'none' is expected",
+    )
+    expect(
+        isinstance(recipe.betas, tuple | list) and len(recipe.betas) == 2,
+        f"run {name}: betas is {recipe.betas!r}; a pair (β₁, β₂) is expected",
     )
     expect(
         max(recipe.g_hidden, recipe.d_hidden) <= 64, f"run {name}: more than 64 hidden units make the check too slow"
