@@ -243,8 +243,6 @@ def test_it_runs_in_fast_mode_and_draws_the_same_twice(name, tmp_path, monkeypat
         print(f"\n{said.strip()} (aim: {FAST_SECONDS} s) ", end="")
     first, second = (notebooks.read_notebook(tmp_path / run / f"{name}.ipynb") for run in ("first", "second"))
     assert drawn(first) == drawn(second)
-    seconds = [float(x) for x in re.findall(r": ([\d.]+) s", said)]
-    assert min(seconds) < 2 * FAST_SECONDS, "twice the aim, for a busy machine"
 
 
 @pytest.mark.notebooks

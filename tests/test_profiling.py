@@ -59,16 +59,16 @@ def test_derivatives_of_derivatives_belong_to_their_layer():
 
 def test_a_block_inside_is_not_counted_twice():
     p = Profile([])
-    p._begin()
     start = time.perf_counter()
+    p._begin()
     with p.at(part="outer"):
         time.sleep(0.02)
         with p.at(part="inner"):
             time.sleep(0.03)
-    taken = 1e3 * (time.perf_counter() - start)
     p.lap()
-    assert p.of(part="inner") >= 30 and 20 <= p.of(part="outer") < taken - 30 + 1
-    assert p.of() == pytest.approx(taken, abs=2)
+    taken = 1e3 * (time.perf_counter() - start)
+    assert p.of(part="inner") >= 30 and p.of(part="outer") >= 20
+    assert p.of() <= taken, "the inner block was counted in the outer one as well"
 
 
 def test_the_faster_half_of_the_laps_counts():
