@@ -1,5 +1,6 @@
 """What all tests share: the stand-in for CuPy as a fixture, and settings that are put back after each test."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import fake_cupy
 
 import tinygan as tg
 from tinygan import backend, threads
+
+# A shell starts what runs in its background with Ctrl-C ignored, and tests send it to themselves and to their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -98,6 +98,24 @@ def test_stopped_by_ctrl_c_and_resumed(tmp_path, whole, stops):
     assert not differing(files(out), whole)
 
 
+def test_killed_between_the_last_step_and_the_last_pictures(tmp_path):
+    """A checkpoint that is due at the last step isn't written before what a finished run has."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill():
+        raise Killed
+
+    trainer(tmp_path / "whole", checkpoint_every=5).fit(steps=10)
+    run = trainer(tmp_path / "run", checkpoint_every=5)
+    run.recorder.pictures = kill
+    with pytest.raises(Killed):
+        run.fit(steps=10)
+    trainer(tmp_path / "run", checkpoint_every=5).fit(steps=10)
+    assert not differing(files(tmp_path / "run"), files(tmp_path / "whole"))
+
+
 def test_stopped_by_an_error_and_resumed(tmp_path, whole):
     """What the step that failed had changed by then is forgotten."""
     out = tmp_path / "run"

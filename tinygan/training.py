@@ -120,6 +120,8 @@ class Trainer:
                 d_loss = self.gan.discriminator_step(next(self.batches))
             g_loss = self.gan.generator_step(self.batch_size)
             self._after_step(d_loss, g_loss, bar)
+            if self._checkpoint_due() and not self._had(steps, minutes):  # the last one is for _complete to write
+                self._save()
         if self._had(steps, minutes):
             self._complete()
         else:
@@ -182,11 +184,11 @@ class Trainer:
         bar.update(self.step, self.seconds, line if logged else None)
         if self.step % self.sample_every == 0:
             self._take_samples()
+
+    def _checkpoint_due(self) -> bool:
         minutes = (self.seconds - self._saved_at) / 60
-        if (self.checkpoint_every and self.step % self.checkpoint_every == 0) or (
-            self.checkpoint_minutes is not None and minutes >= self.checkpoint_minutes
-        ):
-            self._save()
+        by_step = self.checkpoint_every is not None and self.step % self.checkpoint_every == 0
+        return by_step or (self.checkpoint_minutes is not None and minutes >= self.checkpoint_minutes)
 
     def _complete(self) -> None:
         """The last step's line, samples and pictures; and last the checkpoint, which says that all of it is there."""
