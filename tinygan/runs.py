@@ -48,10 +48,15 @@ def make_folder(folder: Path, config: dict[str, Any]) -> None:
         raise FileError(f"could not make the run folder {folder}: {error.strerror or error}") from error
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a training made this folder."""
+    return (folder / "config.json").is_file()
+
+
 def refuse_existing(folder: Path) -> None:
     """Raise FileError where something stands there already: a run is never overwritten."""
     if folder.exists():
-        go_on = f", or go on with it: tinygan train --resume {folder}" if (folder / "config.json").exists() else ""
+        go_on = f", or go on with it: tinygan train --resume {folder}" if is_run(folder) else ""
         raise FileError(f"{folder} exists already, and is never overwritten; choose another folder with --out{go_on}")
 
 

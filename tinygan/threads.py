@@ -23,6 +23,9 @@ AWAKE = 0.02  # seconds that helpers spin, at least, after the last piece of wor
 # Numbers of malloc.h: blocks up to 32 MiB (the most it takes) come from the heap, whose top is kept up to 1 GiB.
 MALLOC_SETTINGS = {"M_MMAP_THRESHOLD": (-3, 32 << 20), "M_TRIM_THRESHOLD": (-1, 1 << 30), "M_TOP_PAD": (-2, 64 << 20)}
 
+# What asking ctypes for a function of the C library ends in where there is no ctypes, or no such function.
+NO_C_FUNCTION = (ImportError, OSError, AttributeError, TypeError)
+
 Task = Callable[[], object]
 
 _count: int | None = None
@@ -210,7 +213,7 @@ def make_gate() -> Any:
     """What is closed: `acquire` waits until another thread has called `release`."""
     try:
         return SpinLock()
-    except (ImportError, OSError, AttributeError, TypeError):  # no ctypes, or not POSIX
+    except NO_C_FUNCTION:
         return threading.Semaphore(0)
 
 
@@ -221,7 +224,7 @@ def core_finder() -> Callable[[], int]:
 
         finder: Callable[[], int] = ctypes.PyDLL(None).sched_getcpu
         return finder
-    except (ImportError, OSError, AttributeError, TypeError):
+    except NO_C_FUNCTION:
         return lambda: -1
 
 
@@ -268,7 +271,7 @@ def _keep_freed_memory() -> None:
         import ctypes
 
         mallopt = ctypes.CDLL(None).mallopt
-    except (ImportError, OSError, AttributeError, TypeError):
+    except NO_C_FUNCTION:
         return  # not glibc
     for parameter, value in MALLOC_SETTINGS.values():
         mallopt(parameter, value)

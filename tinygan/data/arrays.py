@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .dataset import Dataset, Images, Labels, check_values, checked_count, from_bytes
+from .dataset import Dataset, Images, Labels, check_values, checked_count, from_bytes, most_unpacked
 
 LIMIT = 2**31  # bytes of one array in a .npz, whose compression can hide any size
-RATIO = 100  # bytes for each compressed one, above SMALL; drawn digits, which are mostly black, have 4
-SMALL = 2**25
 
 
 def load_arrays(path: Path, count: int | None = None) -> Dataset:
@@ -57,7 +55,7 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
                     f"{path}: {key} announces {info.file_size} bytes, more than the {LIMIT} that are allowed"
                 )
             packed = min(info.compress_size, path.stat().st_size)
-            if info.file_size > max(SMALL, RATIO * packed):
+            if info.file_size > most_unpacked(packed):
                 raise DataError(
                     f"{path}: {key} announces {info.file_size} bytes in {packed} compressed ones, a zip bomb rather "
                     "than images. If it is images, save them with numpy.savez, uncompressed."

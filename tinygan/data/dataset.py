@@ -99,6 +99,11 @@ def checked_count(count: int | None, available: int, name: str) -> int:
     return count
 
 
+def most_unpacked(packed: int) -> int:
+    """How many bytes so many compressed ones may hold: more is a bomb. MNIST has 5 for each, drawn digits have 4."""
+    return max(2**25, 100 * packed)
+
+
 def _check_images(images: NDArray[Any], name: str) -> None:
     if not isinstance(images, np.ndarray) or images.dtype != np.float32:
         found = getattr(images, "dtype", type(images).__name__)

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .dataset import most_unpacked
 
 LIMIT = 2**31  # bytes; MNIST has 47 million
-RATIO = 100  # bytes for each gzipped one, above SMALL; MNIST has 5
-SMALL = 2**25
 BLOCK = 2**20
 
 
@@ -32,7 +31,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             file.seek(0)
             if not gzipped:
                 return _parse(file, path, LIMIT)
-            limit = min(LIMIT, max(SMALL, RATIO * path.stat().st_size))
+            limit = min(LIMIT, most_unpacked(path.stat().st_size))
             with gzip.open(file) as unzipped:
                 return _parse(cast(IO[bytes], unzipped), path, limit)
     except EOFError:

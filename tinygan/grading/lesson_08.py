@@ -61,49 +61,50 @@ def _check_im2col(answer: Any, rng: np.random.Generator) -> None:
         call = f"im2col(x {shape}, kernel={kernel}, stride={stride}, padding={padding})"
         expect(np.array_equal(x, before), f"{call} changed x; work on a copy")
         found = _array(call, found)
-        if padding and found.size == im2col(x, kernel, stride).size:
-            raise WrongAnswer(
-                f"{call} has shape {found.shape}, which is right without padding. Pad x with zeros first: a border "
-                f"{padding} wide on every side"
-            )
-        by_place = wanted.transpose(0, 3, 4, 1, 2, 5)
-        if found.shape == by_place.shape != wanted.shape:
-            raise WrongAnswer(
-                f"{call} has its axes in the order (N, KH, KW, OH, OW, C): {found.shape}. Transposed? The position of "
-                f"the patch comes first, then the place in it: (N, OH, OW, KH, KW, C) = {wanted.shape}"
-            )
-        hint = "OH = (H + 2·padding − KH) // stride + 1"
-        if found.ndim != 6:
-            hint = "keep the six axes; the matrix is made of them later, by reshape"
-        elif sorted(found.shape) == sorted(wanted.shape):
-            hint = "the right sizes in another order"
-        elif padding and found.shape[-1] == shape[-1] + 2 * padding:
-            hint = "the channels were padded too; only H and W get a border"
-        expect(
-            found.shape == wanted.shape,
-            f"{call} has shape {found.shape}, expected (N, OH, OW, KH, KW, C) = {wanted.shape}: {hint}",
-        )
-        _blame(
-            call,
-            found,
-            wanted,
-            {
-                "the stride is ignored: patch (i, j) begins at row i·stride and column j·stride of the padded image": (
-                    im2col(x, kernel, 1, padding)[:, : wanted.shape[1], : wanted.shape[2]]
-                ),
-                "rows and columns within the patch are swapped: place (a, b) is a down and b across": (
-                    wanted.swapaxes(3, 4)
-                ),
-                "rows and columns of the patches are swapped: patch (i, j) is i down and j across": (
-                    wanted.swapaxes(1, 2)
-                ),
-                "the kernel is turned round: place (a, b) is a down and b across from the patch's top left": (
-                    wanted[:, :, :, ::-1, ::-1]
-                ),
-            },
-        )
+        _expect_patches_shape(call, found, wanted, x, im2col(x, kernel, stride), padding)
+        _blame(call, found, wanted, _mistakes_of_im2col(x, kernel, padding, wanted))
         expect_close(found, wanted, f"{call}: the cell")
         expect(found.dtype == x.dtype, f"{call} has dtype {found.dtype}, x has {x.dtype}: float32 in, float32 out")
+
+
+def _expect_patches_shape(call: str, found: Array, wanted: Array, x: Array, unpadded: Array, padding: int) -> None:
+    if padding and found.size == unpadded.size:
+        raise WrongAnswer(
+            f"{call} has shape {found.shape}, which is right without padding. Pad x with zeros first: a border "
+            f"{padding} wide on every side"
+        )
+    by_place = wanted.transpose(0, 3, 4, 1, 2, 5)
+    if found.shape == by_place.shape != wanted.shape:
+        raise WrongAnswer(
+            f"{call} has its axes in the order (N, KH, KW, OH, OW, C): {found.shape}. Transposed? The position of "
+            f"the patch comes first, then the place in it: (N, OH, OW, KH, KW, C) = {wanted.shape}"
+        )
+    hint = "OH = (H + 2·padding − KH) // stride + 1"
+    if found.ndim != 6:
+        hint = "keep the six axes; the matrix is made of them later, by reshape"
+    elif sorted(found.shape) == sorted(wanted.shape):
+        hint = "the right sizes in another order"
+    elif padding and found.shape[-1] == x.shape[-1] + 2 * padding:
+        hint = "the channels were padded too; only H and W get a border"
+    expect(
+        found.shape == wanted.shape,
+        f"{call} has shape {found.shape}, expected (N, OH, OW, KH, KW, C) = {wanted.shape}: {hint}",
+    )
+
+
+def _mistakes_of_im2col(x: Array, kernel: tuple[int, int], padding: int, wanted: Array) -> dict[str, Any]:
+    """What to say of the patches -> those that this mistake gives."""
+    rows, cols = wanted.shape[1:3]
+    return {
+        "the stride is ignored: patch (i, j) begins at row i·stride and column j·stride of the padded image": (
+            im2col(x, kernel, 1, padding)[:, :rows, :cols]
+        ),
+        "rows and columns within the patch are swapped: place (a, b) is a down and b across": wanted.swapaxes(3, 4),
+        "rows and columns of the patches are swapped: patch (i, j) is i down and j across": wanted.swapaxes(1, 2),
+        "the kernel is turned round: place (a, b) is a down and b across from the patch's top left": (
+            wanted[:, :, :, ::-1, ::-1]
+        ),
+    }
 
 
 @exercise("L08-ex2", col2im)
@@ -117,44 +118,9 @@ def _check_col2im(answer: Any, rng: np.random.Generator) -> None:
         call = f"col2im(y {y.shape}, size={size}, stride={stride}, padding={padding})"
         found = _array(call, answer(y, size, stride, padding))
         expect(np.array_equal(y, before), f"{call} changed its columns; write into a new array")
-        padded = (size[0] + 2 * padding, size[1] + 2 * padding)
-        whole = col2im(y, padded, stride)
-        expect(
-            not padding or found.shape != whole.shape,
-            f"{call} has shape {found.shape}: the padding is not removed. Cut a border {padding} wide off every side",
-        )
-        hint = "Cut the padding off every side, of rows and columns alike"
-        if not found.size:
-            hint = "A slice [p : -p] is empty where p = 0; [p : p + H] isn't"
-        elif found.shape[1] < shape[1] or found.shape[2] < shape[2]:
-            hint = "Pixels that no patch reaches get 0, but they are there"
-        expect(found.shape == shape, f"{call} has shape {found.shape}, expected (N, H, W, C) = {shape}. {hint}")
-        height, width = size
-        unit_stride = np.zeros((shape[0], *padded, shape[3]))
-        part = col2im(y, (columns.shape[1] + kernel[0] - 1, columns.shape[2] + kernel[1] - 1))
-        unit_stride[:, : part.shape[1], : part.shape[2]] = part[:, : padded[0], : padded[1]]
-        middle = (slice(None), slice(padding, padding + height), slice(padding, padding + width))
-        counts = np.maximum(col2im(np.ones_like(y), size, stride, padding), 1)
+        _expect_image_shape(call, found, shape, col2im(y, _padded(size, padding), stride), padding)
         wanted = col2im(y, size, stride, padding)
-        _blame(
-            call,
-            found,
-            wanted,
-            {
-                "a pixel keeps only the last of its patches: use += where now is =": _last_one_wins(
-                    y, size, stride, padding
-                ),
-                "sums are divided by the number of patches. The adjoint adds up; it is no average": wanted / counts,
-                "the crop is wrong: it keeps the top left of the padded image, not its middle, which begins at "
-                "row and column `padding`": whole[:, :height, :width],
-                "the crop is wrong: it keeps the bottom right of the padded image, not its middle, which begins at "
-                "row and column `padding`": whole[:, -height:, -width:],
-                "the stride is ignored: patch (i, j) begins at row i·stride and column j·stride": unit_stride[middle],
-                "rows and columns within the patch are swapped": (
-                    col2im(y.swapaxes(3, 4), size, stride, padding) if kernel[0] == kernel[1] else None
-                ),
-            },
-        )
+        _blame(call, found, wanted, _mistakes_of_col2im(y, size, stride, padding, wanted))
         left, right = float((columns * y).sum()), float((x * found).sum())
         expect(
             abs(left - right) <= 1e-9 * np.abs(columns * y).sum(),
@@ -167,6 +133,48 @@ def _check_col2im(answer: Any, rng: np.random.Generator) -> None:
             dtype == np.float32,
             f"{call} makes {dtype} of float32 columns: np.zeros needs the dtype, np.zeros(shape, columns.dtype)",
         )
+
+
+def _padded(size: tuple[int, int], padding: int) -> tuple[int, int]:
+    return size[0] + 2 * padding, size[1] + 2 * padding
+
+
+def _expect_image_shape(call: str, found: Array, shape: tuple[int, ...], whole: Array, padding: int) -> None:
+    expect(
+        not padding or found.shape != whole.shape,
+        f"{call} has shape {found.shape}: the padding is not removed. Cut a border {padding} wide off every side",
+    )
+    hint = "Cut the padding off every side, of rows and columns alike"
+    if not found.size:
+        hint = "A slice [p : -p] is empty where p = 0; [p : p + H] isn't"
+    elif found.shape[1] < shape[1] or found.shape[2] < shape[2]:
+        hint = "Pixels that no patch reaches get 0, but they are there"
+    expect(found.shape == shape, f"{call} has shape {found.shape}, expected (N, H, W, C) = {shape}. {hint}")
+
+
+def _mistakes_of_col2im(y: Array, size: tuple[int, int], stride: int, padding: int, wanted: Array) -> dict[str, Any]:
+    """What to say of the image -> the one that this mistake gives."""
+    (height, width), padded = size, _padded(size, padding)
+    n, rows, cols, kh, kw, channels = y.shape
+    whole = col2im(y, padded, stride)
+    unit_stride = np.zeros((n, *padded, channels))
+    part = col2im(y, (rows + kh - 1, cols + kw - 1))
+    unit_stride[:, : part.shape[1], : part.shape[2]] = part[:, : padded[0], : padded[1]]
+    counts = np.maximum(col2im(np.ones_like(y), size, stride, padding), 1)
+    return {
+        "a pixel keeps only the last of its patches: use += where now is =": _last_one_wins(y, size, stride, padding),
+        "sums are divided by the number of patches. The adjoint adds up; it is no average": wanted / counts,
+        "the crop is wrong: it keeps the top left of the padded image, not its middle, which begins at "
+        "row and column `padding`": whole[:, :height, :width],
+        "the crop is wrong: it keeps the bottom right of the padded image, not its middle, which begins at "
+        "row and column `padding`": whole[:, -height:, -width:],
+        "the stride is ignored: patch (i, j) begins at row i·stride and column j·stride": (
+            unit_stride[:, padding : padding + height, padding : padding + width]
+        ),
+        "rows and columns within the patch are swapped": (
+            col2im(y.swapaxes(3, 4), size, stride, padding) if kh == kw else None
+        ),
+    }
 
 
 @exercise("L08-ex3", conv_transpose)

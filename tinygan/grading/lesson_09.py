@@ -10,6 +10,7 @@ import numpy as np
 from .. import ops
 from ..autograd import Tensor, grad, no_grad
 from ..errors import ShapeError, TinyganError
+from ..models import dcgan_discriminator
 from ..nn import (
     BatchNorm,
     Conv,
@@ -47,16 +48,7 @@ def build_generator(latent_size: int, rng: np.random.Generator) -> Module:
 
 def mended_discriminator(rng: np.random.Generator) -> Module:
     """The tutorial's discriminator, that ends in a logit."""
-    return Sequential(
-        Conv(1, 64, 5, stride=2, padding="same", rng=rng),
-        LeakyReLU(0.3),
-        Dropout(0.3),
-        Conv(64, 128, 5, stride=2, padding="same", rng=rng),
-        LeakyReLU(0.3),
-        Dropout(0.3),
-        Flatten(),
-        Dense(7 * 7 * 128, 1, rng=rng),
-    )
+    return dcgan_discriminator((28, 28, 1), rng)
 
 
 def mended_losses(real_output: Tensor, fake_output: Tensor) -> tuple[Tensor, Tensor]:

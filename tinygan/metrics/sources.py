@@ -18,7 +18,7 @@ def find_samples(place: str | os.PathLike[str], n: int | None = None, seed: int 
     where an image isn't finite, and FileError for a run without a model.
     """
     path = Path(place)
-    if is_run(path):
+    if runs.is_run(path):
         generator, latent_size = runs.load_generator(path)
         images = generate(generator, sampling.draw_latents(SAMPLES if n is None else n, latent_size, seed))
         source = f"{len(images):,} samples of the averaged generator in {path}, seed {seed}"
@@ -33,15 +33,10 @@ def find_samples(place: str | os.PathLike[str], n: int | None = None, seed: int 
         raise DataError(f"{path} is no run, since it has no config.json, so images are looked for. {error}") from error
 
 
-def is_run(path: Path) -> bool:
-    """Whether a folder was made by a training."""
-    return (path / "config.json").is_file()
-
-
 def report_folder(place: str | os.PathLike[str]) -> Path:
     """Where the report goes unless asked for elsewhere: into a run, else beside the images, into NAME-report."""
     path = Path(place)
-    if is_run(path):
+    if runs.is_run(path):
         return path
     path = path.resolve()  # since "." has no name
     return path.with_name(f"{path.stem if path.is_file() else path.name}-report")
@@ -49,13 +44,13 @@ def report_folder(place: str | os.PathLike[str]) -> Path:
 
 def training_log(place: str | os.PathLike[str]) -> list[runs.Line]:
     """The log of a run; nothing of any other samples."""
-    return runs.read_log(Path(place), lambda step: True) if is_run(Path(place)) else []
+    return runs.read_log(Path(place), lambda step: True) if runs.is_run(Path(place)) else []
 
 
 def reference_name(place: str | os.PathLike[str]) -> str:
     """The data set that a run was trained on, if it has a name; "mnist" for any other samples."""
     path = Path(place)
-    described = runs.read_config(path).get("data") if is_run(path) else None
+    described = runs.read_config(path).get("data") if runs.is_run(path) else None
     name = described.get("name") if isinstance(described, dict) else None
     return name if name in data.NAMES else "mnist"
 

@@ -43,8 +43,7 @@ def computation_graph(
     sent = list(_messages(output, tensors) if messages is None else messages)
     received = {id(output): np.ones_like(output.data)}
     for tensor, i, gradient in sent:
-        key = id(tensor.op.inputs[i])
-        received[key] = received[key] + _array(gradient) if key in received else _array(gradient)
+        _receive(received, tensor.op.inputs[i], gradient)
     layers, edges = _layout(tensors)
     places = _places(layers, edges)
     if axes is None:
@@ -95,8 +94,13 @@ def _messages(output: Any, tensors: list[Any]) -> Iterable[Message]:
         for i, part in enumerate(_parts(tensor.op, received[id(tensor)])):
             x = tensor.op.inputs[i]
             if part is not None and x.requires_grad:
-                received[id(x)] = received[id(x)] + _array(part) if id(x) in received else _array(part)
+                _receive(received, x, part)
                 yield tensor, i, part
+
+
+def _receive(received: dict[int, Any], x: Any, gradient: Any) -> None:
+    """Where messages meet, add."""
+    received[id(x)] = received[id(x)] + _array(gradient) if id(x) in received else _array(gradient)
 
 
 def _parts(op: Any, gradient: Any) -> Iterable[Any]:
