@@ -130,7 +130,7 @@ def test_non_finite_loss_stops_and_keeps_the_last_good(tmp_path):
 
 def test_a_run_that_fails_before_its_first_step_leaves_nothing(tmp_path, monkeypatch):
     run = trainer(tmp_path / "run")
-    monkeypatch.setattr(run.gan, "discriminator_step", lambda real: 1 / 0)
+    monkeypatch.setattr(run.gan, "discriminator_step", lambda real, labels: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run.fit(steps=3)
     assert not (tmp_path / "run").exists()
@@ -319,7 +319,7 @@ def test_progress_bar_shows_losses_value_speed_and_time_left(capsys):
 def test_model_round_trip(tmp_path):
     gan = tg.models.build_gan("mlp", seed=3)
     tg.Trainer(gan, images(80, (28, 28, 1)), tmp_path / "run", config={"model": "mlp"}, progress=False).fit(steps=2)
-    generator, latent_size = runs.load_generator(tmp_path / "run")
+    generator, latent_size, _ = runs.load_generator(tmp_path / "run")
     latents = np.random.default_rng(0).standard_normal((5, latent_size), np.float32)
     assert latent_size == 64 and not generator.training
     assert np.array_equal(tg.gan.generate(generator, latents), gan.generate(latents))

@@ -49,15 +49,20 @@ class Module:
 
     A subclass sets Parameters, Buffers and other Modules (or lists of them) as attributes, in the order in which
     they are to be listed, and defines forward(x). Calling the module calls that.
+    takes_labels: whether it is forward(x, labels), with labels (N,), whole numbers from 0: what each example should be.
     """
 
     training = True
+    takes_labels = False
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *labels: Any) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__}.forward")
 
-    def __call__(self, x: Tensor) -> Tensor:
-        y = self.forward(x if isinstance(x, Tensor) else Tensor(x))
+    def __call__(self, x: Tensor, *labels: Any) -> Tensor:
+        if len(labels) != self.takes_labels:
+            expected = "takes labels besides: (x, labels)" if self.takes_labels else "takes no labels"
+            raise SettingError(f"{type(self).__name__} {expected}; it was called with {1 + len(labels)} arguments")
+        y = self.forward(x if isinstance(x, Tensor) else Tensor(x), *labels)
         trace = _trace.get()
         if trace is not None:
             trace.append((self, y.shape))
@@ -180,7 +185,8 @@ class Module:
             try:
                 with no_grad():
                     twin = copy.deepcopy(self).eval()
-                    twin(wrap(backend.to_device(np.zeros((1, *input_shape), like.dtype), like.device)))
+                    x = wrap(backend.to_device(np.zeros((1, *input_shape), like.dtype), like.device))
+                    twin(x, *[[0]] * self.takes_labels)
             finally:
                 _trace.reset(token)
             by_twin = {id(module): str(("N", *shape[1:])).replace("'", "") for module, shape in trace}
@@ -201,18 +207,22 @@ class Module:
 
 
 class Sequential(Module):
-    """Layers one after another. An error about shapes names the layer."""
+    """Layers one after another. An error about shapes names the layer.
+
+    If some of them take labels, it takes them too, and hands them to those.
+    """
 
     def __init__(self, *layers: Module):
         for i, layer in enumerate(layers):
             if not isinstance(layer, Module):
                 raise SettingError(f"Sequential: layer {i} is {layer!r}; a layer is expected, such as Tanh()")
         self.layers = list(layers)
+        self.takes_labels = any(layer.takes_labels for layer in layers)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *labels: Any) -> Tensor:
         for i, layer in enumerate(self.layers):
             try:
-                x = layer(x)
+                x = layer(x, *labels) if layer.takes_labels else layer(x)
             except ShapeError as error:
                 before = f"the output of layer {i - 1}, {self.layers[i - 1].describe()}" if i else "the network's input"
                 raise ShapeError(
