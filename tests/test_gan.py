@@ -248,7 +248,7 @@ def test_sampling_touches_nothing_and_draws_from_no_stream_of_training():
     assert train(without, 3) == before
 
 
-def test_four_threads_sample_what_one_does():
+def test_eight_threads_sample_what_one_does():
     gan = make()
     train(gan, 1)
     expected = [gan.sample(100, seed).tobytes() for seed in range(8)]
@@ -287,7 +287,7 @@ def test_sampling_while_another_thread_trains():
 
 
 def test_two_trainings_in_two_threads_do_not_disturb_each_other():
-    """No random numbers, modes or gradients are shared: each is what it would be alone, and one that samples besides."""
+    """No random numbers, modes or gradients are shared: each becomes what it would alone, while both sample besides."""
     settings = [{"seed": 1}, {"seed": 2, "objective": "wgan-gp"}]
     alone = [train(make(**chosen), 10) for chosen in settings]
     barrier = threading.Barrier(2)
