@@ -70,6 +70,9 @@ def as_rows(array: Array, width: int) -> Array:
 def by_rows(function: Callable[..., object], *arrays: Array, width: int = 1) -> Array:
     """result = function(*arrays, result), given chunks of rows (M, width); the arrays have one shape and dtype."""
     result = np.empty(arrays[0].shape, arrays[0].dtype)
+    if result.nbytes <= CHUNK_BYTES:
+        function(*arrays, result)
+        return result
     rows = [as_rows(a, width) for a in (*arrays, result)]
     for_rows(lambda i, s: function(*(a[s] for a in rows)), rows[-1])
     return result
