@@ -563,7 +563,9 @@ def _sweep(
         if op is None or not wanted:
             continue
         if gradient is not None:
-            for x, part in _input_gradients(op, gradient, users, create_graph):
+            for x, part in zip(op.inputs, _input_gradients(op, gradient, users, create_graph), strict=True):
+                if part is None:
+                    continue
                 key = id(x)
                 gradients[key] = _sum(gradients[key], part, create_graph) if key in gradients else part
         for x in wanted:
@@ -579,8 +581,8 @@ def _sum(a: Tensor, b: Tensor, create_graph: bool) -> Tensor:
     return a + b if create_graph or _debugging.get() else wrap(a._array + b._array)
 
 
-def _input_gradients(op: Op, grad: Tensor, users: dict[int, int], create_graph: bool) -> list[tuple[Tensor, Tensor]]:
-    """Each input of `op` that leads to a wanted Tensor, and ∂L/∂input in its shape and dtype, unless there is none."""
+def _input_gradients(op: Op, grad: Tensor, users: dict[int, int], create_graph: bool) -> list[Tensor | None]:
+    """∂L/∂input for each input of `op` that leads to a wanted Tensor, in that input's shape and dtype."""
     debugged = _debugging.set(op) if _debugging.get() else None
     try:
         parts = _through_composed(op, grad) if create_graph and op.composed is not None else op.backward(grad)
@@ -588,12 +590,11 @@ def _input_gradients(op: Op, grad: Tensor, users: dict[int, int], create_graph: 
             parts = (parts,)
         if len(parts) != len(op.inputs):
             raise GraphError(f"{op.name}.backward gave {len(parts)} gradients for {len(op.inputs)} inputs")
-        pairs = []
+        gradients: list[Tensor | None] = []
         for x, part in zip(op.inputs, parts, strict=True):
             gradient = (part() if callable(part) else part) if id(x) in users else None
-            if gradient is not None:
-                pairs.append((x, _fitted(op, x, gradient)))
-        return pairs
+            gradients.append(None if gradient is None else _fitted(op, x, gradient))
+        return gradients
     finally:
         if debugged is not None:
             _debugging.reset(debugged)
