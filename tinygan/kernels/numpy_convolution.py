@@ -29,6 +29,9 @@ SMALL_PRODUCT = 10**6  # multiplications of a product that OpenBLAS does in plac
 NARROW = 8  # numbers side by side in memory: with less, the inner loop of a copy isn't worth its start
 
 
+Work = Callable[[Array, Array | float, Array], None]  # (g, bias, x) of some images: writes x
+
+
 class Run(NamedTuple):
     """Neighbouring rows of a result that the same rows of the kernel, `first` up to `stop`, contribute to."""
 
@@ -127,7 +130,7 @@ def _im2col(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     return columns.reshape(kh * kw * channels, -1)
 
 
-def conv(x: Array, w: Array, stride: Pair, padding: Padding) -> Array:
+def conv(x: Array, w: Array, stride: Pair, padding: Padding, bias: Array | float = 0) -> Array:
     n, height, width, channels = x.shape
     kh, kw, _, out = w.shape
     rows = conv_output_size(height, kh, stride[0], padding[0])
@@ -141,36 +144,40 @@ def conv(x: Array, w: Array, stride: Pair, padding: Padding) -> Array:
         if line < NARROW:
             columns = _im2col(x[s], (kh, kw), stride, padding)
             np.matmul(columns.T, filters.reshape(-1, out), out=y[s].reshape(-1, out))
+            y[s] += bias
         else:
             strips = _strips(x[s], kw, stride[1], -padding[1][0], cols)
-            y[s].swapaxes(0, 1)[...] = _products(strips, filters, stride[0], runs, rows)
+            np.add(_products(strips, filters, stride[0], runs, rows), bias, out=y[s].swapaxes(0, 1))
 
     for_chunks(chunk, n, _images_per_chunk(n, cols * height * line * x.itemsize))
     return y
 
 
-def conv_input_gradient(grad: Array, w: Array, stride: Pair, padding: Padding, size: Pair) -> Array:
+def conv_input_gradient(
+    grad: Array, w: Array, stride: Pair, padding: Padding, size: Pair, bias: Array | float = 0
+) -> Array:
     n, rows, cols, out = grad.shape
     _, kw, channels, _ = w.shape
     x = np.empty((n, *size, channels), np.result_type(grad, w))
     work = _scatter(w, stride, padding) if channels < NARROW else _gather(w, stride, padding, (rows, *size))
-    for_chunks(lambda s: work(grad[s], x[s]), n, _images_per_chunk(n, rows * cols * kw * out * x.itemsize))
+    for_chunks(lambda s: work(grad[s], bias, x[s]), n, _images_per_chunk(n, rows * cols * kw * out * x.itemsize))
     return x
 
 
-def _scatter(w: Array, stride: Pair, padding: Padding) -> Callable[[Array, Array], None]:
+def _scatter(w: Array, stride: Pair, padding: Padding) -> Work:
     """Of each g its product with w, added to the patch of x that it came from."""
     filters = np.ascontiguousarray(w).reshape(-1, w.shape[-1]).T
 
-    def work(grad: Array, x: Array) -> None:
+    def work(grad: Array, bias: Array | float, x: Array) -> None:
         g = np.ascontiguousarray(grad).reshape(-1, len(filters))
         columns = np.matmul(g, filters, out=scratch("columns", (len(g), filters.shape[1]), x.dtype))
-        x[...] = simple.col2im(columns.reshape(*grad.shape[:3], *w.shape[:3]), x.shape[1:3], stride, padding)
+        patches = columns.reshape(*grad.shape[:3], *w.shape[:3])
+        np.add(simple.col2im(patches, x.shape[1:3], stride, padding), bias, out=x)
 
     return work
 
 
-def _gather(w: Array, stride: Pair, padding: Padding, sizes: tuple[int, int, int]) -> Callable[[Array, Array], None]:
+def _gather(w: Array, stride: Pair, padding: Padding, sizes: tuple[int, int, int]) -> Work:
     """Pixels of x as products of all g that reach them: convolutions of g with w upside down.
 
     Across, the padded image is seen as blocks of `stride` pixels, which all see the same columns of g, where w is
@@ -191,11 +198,11 @@ def _gather(w: Array, stride: Pair, padding: Padding, sizes: tuple[int, int, int
         lines = len(range(phase, height, down))
         phases.append((phase, seen, _runs(lines, len(seen), 1, (phase + top) // down - len(seen) + 1, rows), lines))
 
-    def work(grad: Array, x: Array) -> None:
+    def work(grad: Array, bias: Array | float, x: Array) -> None:
         strips = _strips(grad, taps, 1, first_block - taps + 1, blocks)
         for phase, seen, runs, lines in phases:
             product = _products(strips, seen, 1, runs, lines).reshape(lines, len(x), blocks * across, channels)
-            x[:, phase::down].swapaxes(0, 1)[...] = product[:, :, cut_off : cut_off + width]
+            np.add(product[:, :, cut_off : cut_off + width], bias, out=x[:, phase::down].swapaxes(0, 1))
 
     return work
 
