@@ -187,7 +187,7 @@ def test_a_dead_layer(capsys):
     run = train(make_gan(d_lr=10.0, activation=nn.ReLU, optimizer=tg.optim.SGD), 60, BRIGHT)
     assert "a layer of D is dead" in begun(run) and "a layer of G is dead" not in begun(run)
     assert re.search(r"\d+% of the units of layers\.2, ReLU, give one and the same output", capsys.readouterr().err)
-    run = train(make_gan(activation=nn.ReLU), 60, BRIGHT)
+    run = train(make_gan(activation=nn.ReLU), 60)
     assert begun(run) == [] and run.diagnosis.numbers["d_dead"]
 
 
@@ -225,9 +225,15 @@ def hear(gan, **series):
 
 
 def test_d_wins_after_50_lines_and_until_it_is_beaten():
-    assert hear(make_gan(), d_accuracy=[0.99] * 49 + [0.98] + [0.99] * 49) == []
-    began, ended = hear(make_gan(), d_accuracy=[0.7] * 3 + [0.99] * 60 + [0.96] * 20 + [0.6] * 10)
-    assert began.startswith("step 530: D wins: for 490 steps")
+    sure = [0.1] * 99
+    assert hear(make_gan(), d_accuracy=[0.99] * 49 + [0.98] + [0.99] * 49, d_loss=sure) == []
+    assert hear(make_gan(), d_accuracy=[0.99] * 99, d_loss=[0.7] * 99) == []  # of 2 log 2 = 1.386
+    (penalised,) = hear(make_gan(), d_accuracy=[0.99] * 99, d_loss=[0.9] * 99, penalty=[0.3] * 99)
+    began, ended = hear(make_gan(), d_accuracy=[0.7] * 3 + [0.99] * 60 + [0.96] * 20 + [0.6] * 16, d_loss=sure)
+    assert began.startswith("step 530: D wins: for 490 steps") and began.endswith(
+        "its loss is 0.1, where 1.4 is that of a D that can't tell"
+    )
+    assert penalised.startswith("step 500: D wins") and "its loss is 0.6, " in penalised
     assert ended == "step 880: D no longer wins: it ranks 78% of all pairs rightly"
 
 

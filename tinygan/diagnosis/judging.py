@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import median
 
+from ..autograd import Tensor
 from ..gan import GAN
 from ..losses import Minimax, Wasserstein, WassersteinClipped, Weighted
 from ..runs import Line
@@ -68,17 +69,29 @@ class Sign:
 
 
 class DiscriminatorWins(Sign):
-    """D has told real from fake nearly always, for long. A Wasserstein critic may: its slope still leads G."""
+    """D has told real from fake nearly always, for long, and is sure of it.
+
+    A Wasserstein critic may: its slope still leads G. And a D that ranks rightly, but hardly slopes, leaves G free.
+    """
+
+    def __init__(self, gan: GAN):
+        super().__init__(gan)
+        undecided = Tensor([0.0])
+        self.undecided = float(gan.objective.discriminator(undecided, undecided))
 
     def begins(self, numbers: Numbers) -> str | None:
         recent = numbers.last("d_accuracy", LONG)
         if isinstance(self.gan.objective, Wasserstein) or not recent or min(recent) <= WON:
             return None
+        loss = median(numbers.last("d_loss")) - median(numbers.last("penalty") or [0.0])
+        if loss > self.undecided / 2:
+            return None
         self.since = numbers["d_accuracy"][-LONG][0]
         steps = numbers["d_accuracy"][-1][0] - self.since
         return (
             f"D wins: for {steps} steps it has ranked the real image above the fake one in more than {WON:.0%} of all "
-            "pairs, and from a D that is never wrong G learns little"
+            f"pairs, and its loss is {loss:.2g}, where {self.undecided:.2g} is that of a D that can't tell. From a D "
+            "that is never wrong G learns little"
         )
 
     def ends(self, numbers: Numbers) -> str | None:
