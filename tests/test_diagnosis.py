@@ -331,7 +331,7 @@ def test_a_run_that_was_interrupted_has_a_report(tmp_path):
 class Drawn:
     """A GAN's `sample`, of these images."""
 
-    seed = 0
+    seed, classes = 0, None
 
     def __init__(self, images):
         self.images = images

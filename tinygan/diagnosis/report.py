@@ -28,9 +28,10 @@ def classes_read(gan: GAN, data: Dataset) -> str | None:
     missing = [str(c) for c in np.flatnonzero(shares < MISSING)]
     rarest = int(shares.argmin())
     if missing:
+        told = "" if gan.classes else ", or tell G the class: --conditional"
         return (
             f"Of {READ} samples the classifier reads less than {MISSING:.0%} each as {', '.join(missing)}: G may have "
-            "lost these classes. Train longer, or with MinibatchStdDev in D, or tell G the class: --conditional."
+            f"lost these classes. Train longer, or with MinibatchStdDev in D{told}."
         )
     return f"The classifier finds all ten classes in {READ} samples; the rarest is {rarest}, {shares[rarest]:.1%}."
 
