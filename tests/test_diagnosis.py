@@ -203,7 +203,7 @@ def test_an_exploding_gradient(capsys):
 def test_a_nan_says_what_to_try_and_what_was_wrong_before(tmp_path):
     gan = make_gan("least-squares", d_lr=1e3, optimizer=tg.optim.SGD)
     with pytest.raises(
-        NonFiniteError, match=r"step 2: .* is (nan|inf).*Try a smaller learning rate \(--lr .*debug\(\)"
+        NonFiniteError, match=r"step 2: .* (nan|inf)\. Training stopped.*Try a smaller learning rate \(--lr .*debug\(\)"
     ):
         train(gan, 100, out=tmp_path / "run")
     assert "Ended by an error: step 2" in (tmp_path / "run" / "report.txt").read_text(encoding="utf-8")
@@ -345,6 +345,10 @@ def test_classes_that_are_missing():
     assert "finds all ten classes in 500 samples; the rarest is " in classes_read(Drawn(digits.images[:500]), digits)
     few = digits.images[:2000][np.isin(digits.labels[:2000], [0, 1, 2, 3, 4, 6, 7, 8])]
     assert "less than 1% each as 5, 9: G may have lost" in classes_read(Drawn(few), digits)
+    noise = np.random.default_rng(0).uniform(-1, 1, (10, 28, 28, 1)).astype(np.float32)
+    assert "reads 100% of 500 samples as 8: G draws one digit alone, or nothing yet" in classes_read(
+        Drawn(noise), digits
+    )
     for other in (data.Dataset(digits.images, None, "fashion-mnist", ""), data.Dataset(REAL, None, "digits", "")):
         assert classes_read(Drawn(digits.images[:500]), other) is None
 
@@ -353,4 +357,15 @@ def test_the_report_of_a_run_on_digits_names_the_classes(tmp_path):
     digits = data.load("digits")
     few = data.Dataset(digits.images[:64], digits.labels[:64], "digits", "few")
     train(models.build_gan("mlp"), 2, few, tmp_path / "run")
-    assert "classif" in (tmp_path / "run" / "report.txt").read_text(encoding="utf-8").splitlines()[-1]
+    assert "The classifier reads" in (tmp_path / "run" / "report.txt").read_text(encoding="utf-8").splitlines()[-2]
+
+
+def test_samples_that_cannot_be_read_cost_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("tinygan.training.classes_read", broken)
+    train(make_gan(), 2, out=tmp_path / "run")
+    assert "The samples can't be read: image 3" in (tmp_path / "run" / "report.txt").read_text(encoding="utf-8")
+    assert (tmp_path / "run" / "checkpoints" / "step-000002.npz").exists()
+
+
+def broken(gan, data):
+    raise NonFiniteError("image 3 holds a NaN")

@@ -227,17 +227,16 @@ class Trainer:
         if not self._is_sampled(self.step):
             self._take_samples()
         self.recorder.pictures()
-        report = in_words(self.diagnosis, f"Trained for {self.step} steps.") + self._classes()
+        report = in_words(self.diagnosis, f"Trained for {self.step} steps.", self._classes())
         self.recorder.report(report)
         self._say(report.rstrip())
         self._save()
 
-    def _classes(self) -> str:
+    def _classes(self) -> str | None:
         try:
-            sentence = classes_read(self.gan, self.data)
+            return classes_read(self.gan, self.data)
         except TinyganError as error:  # no reason to lose the training
-            return f"The samples can't be read: {error}\n"
-        return f"{sentence}\n" if sentence else ""
+            return f"The samples can't be read: {error}"
 
     def _checked_line(self, watch: Watch | None) -> dict[str, float]:
         """The log's line for this step. Raises NonFiniteError where a number in it is NaN or infinite."""
@@ -246,10 +245,10 @@ class Trainer:
             if (number := getattr(self.gan, name)) is not None:
                 line[name] = float(number)
         line |= watch.line() if watch else {}
-        if broken := [f"{name} is {number}" for name, number in line.items() if not math.isfinite(number)]:
+        if not all(map(math.isfinite, line.values())):
             raise NonFiniteError(
-                f"step {self.step}: {', '.join(broken)}. Training stopped; the samples and the model of step "
-                f"{self._sampled_at} are kept. {self.diagnosis.after_nan()}"
+                f"step {self.step}: D's loss is {line['d_loss']}, G's {line['g_loss']}. Training stopped; the samples "
+                f"and the model of step {self._sampled_at} are kept. {self.diagnosis.after_nan()}"
             )
         return line
 

@@ -10,13 +10,13 @@ from ..data import Dataset
 from ..gan import GAN
 from .judging import RECENT, Diagnosis, Sign
 
-READ, MISSING = 500, 0.01  # samples that the classifier reads; the share below which a class is missing
+READ, MISSING, ALONE = 500, 0.01, 0.9  # samples that are read; shares of a class that is missing, or hardly not alone
 DIGITS = ("mnist", "digits")  # the data that the classifier knows
 
 
-def in_words(diagnosis: Diagnosis, ending: str) -> str:
-    """The report, a paragraph a line. ending: how the training came to its end, a sentence."""
-    return "\n".join([ending, *_game(diagnosis), *_warnings(diagnosis)]) + "\n"
+def in_words(diagnosis: Diagnosis, ending: str, classes: str | None = None) -> str:
+    """The report, a paragraph a line. ending: how the training came to its end; classes: what `classes_read` says."""
+    return "\n".join([ending, *_game(diagnosis), *filter(None, [classes]), *_warnings(diagnosis)]) + "\n"
 
 
 def classes_read(gan: GAN, data: Dataset) -> str | None:
@@ -26,7 +26,12 @@ def classes_read(gan: GAN, data: Dataset) -> str | None:
     predicted = metrics.read(gan.sample(READ, gan.seed)).predicted
     shares = metrics.class_shares(predicted)
     missing = [str(c) for c in np.flatnonzero(shares < MISSING)]
-    rarest = int(shares.argmin())
+    rarest, commonest = int(shares.argmin()), int(shares.argmax())
+    if shares[commonest] > ALONE:  # so noise is read, too
+        return (
+            f"The classifier reads {shares[commonest]:.0%} of {READ} samples as {commonest}: G draws one digit alone, "
+            "or nothing yet that looks like one."
+        )
     if missing:
         told = "" if gan.classes else ", or tell G the class: --conditional"
         return (
