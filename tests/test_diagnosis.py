@@ -70,6 +70,11 @@ def test_diversity_with_labels_is_within_the_classes():
     assert diversity(REAL, REAL, np.arange(64)) is None
 
 
+def test_images_that_are_all_alike_leave_diversity_out():
+    run = train(make_gan(), 3, np.zeros_like(REAL))
+    assert "d_accuracy" in run.log[-1] and "diversity" not in run.log[-1]
+
+
 def test_gradient_norm():
     x, y = Tensor([3.0, 0.0], requires_grad=True), Tensor([4.0], requires_grad=True)
     (x * x).sum().backward()

@@ -98,6 +98,7 @@ class Trainer:
         """Train until there were so many steps of G, epochs of the data, or minutes (one of the three); gives the GAN.
 
         All count, those before a resume or by an earlier `fit` as well: where there were enough, nothing is done.
+        What goes wrong on the way is said as it begins and ends, and at the end how all went (see `diagnosis`).
         Ctrl-C and SIGTERM end it after the step that is going on: the state is saved, then KeyboardInterrupt or
         SystemExit is raised. A loss that is NaN or infinite ends it with NonFiniteError, which names the step; the last
         good samples, model and checkpoints stay. A folder that can't be written any more doesn't end it: that is said
@@ -245,10 +246,11 @@ class Trainer:
             if (number := getattr(self.gan, name)) is not None:
                 line[name] = float(number)
         line |= watch.line() if watch else {}
-        if not all(map(math.isfinite, line.values())):
+        if broken := [name for name, number in line.items() if not math.isfinite(number)]:
+            besides = "".join(f", {name} {line[name]}" for name in broken if not name.endswith("loss"))
             raise NonFiniteError(
-                f"step {self.step}: D's loss is {line['d_loss']}, G's {line['g_loss']}. Training stopped; the samples "
-                f"and the model of step {self._sampled_at} are kept. {self.diagnosis.after_nan()}"
+                f"step {self.step}: D's loss is {line['d_loss']}, G's {line['g_loss']}{besides}. Training stopped; the "
+                f"samples and the model of step {self._sampled_at} are kept. {self.diagnosis.after_nan()}"
             )
         return line
 

@@ -3,6 +3,7 @@
 On a GPU all is computed there; `line` alone brings the numbers over.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -54,6 +55,8 @@ class Watch:
     def line(self) -> Line:
         """The numbers, for the log; those that could not be measured are left out."""
         numbers = {name: float(number) for name, number in self._numbers.items()}
+        if not math.isfinite(numbers.get("diversity", 0.0)):  # the real images were all alike
+            del numbers["diversity"]
         for player, layers in self._layers.items():
             shares = [float(dead_share(*self._ranges[id(m)])) if id(m) in self._ranges else 0.0 for _, m in layers]
             if shares:
@@ -89,7 +92,8 @@ def diversity(fake: Array, real: Array, labels: Any = None) -> Array | None:
 
     It is the root mean square distance of two fakes over that of two real images: 1 where fakes are as unlike each
     other as those, 0 where all are the same. With labels, (N,), both are within a class, since a G that draws one
-    image a class has collapsed, too. None where it has no meaning: no two images of a class, or all alike.
+    image a class has collapsed, too. None where no two images are of one class; NaN or infinity where the real ones
+    are all alike.
     """
     groups = np.zeros(len(real), np.int64) if labels is None else np.unique(np.asarray(labels), return_inverse=True)[1]
     same = groups[:, None] == groups
@@ -98,7 +102,8 @@ def diversity(fake: Array, real: Array, labels: Any = None) -> Array | None:
     to_mean = backend.to_device((same / same.sum(1)).astype(real.dtype), backend.device_of(real))
     rows = [images.reshape(len(images), -1) for images in (fake, real)]
     spread = [((row - to_mean @ row) ** 2).sum() for row in rows]
-    return (spread[0] / spread[1]) ** 0.5
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (spread[0] / spread[1]) ** 0.5
 
 
 def gradient_norm(params: list[Tensor]) -> Array:
