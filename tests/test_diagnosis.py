@@ -285,6 +285,12 @@ def test_what_to_try_is_said_once():
     assert words.count("explodes") == 2 and words.count("Try") == 1 and "From step 31 to step 41: D's" in words
 
 
+def test_the_rate_to_try_is_below_the_one_that_was_asked_for(capsys):
+    """Not below what it has fallen to."""
+    train(win(), 60, HALF, decay=0.9)
+    assert capsys.readouterr().err.count("(--lr 0.007 in place of 0.02)") == 2
+
+
 def test_lines_without_these_numbers_are_no_news():
     assert hear(make_gan(), value=[-1.0] * 60) == []
 

@@ -55,8 +55,8 @@ class Sign:
 
     since = 0  # the step from which on it was so, once it has begun
 
-    def __init__(self, gan: GAN):
-        self.gan = gan
+    def __init__(self, gan: GAN, slower: str):
+        self.gan, self.slower = gan, slower  # the second is the advice to learn more slowly, in numbers
 
     def begins(self, numbers: Numbers) -> str | None:
         raise NotImplementedError
@@ -74,8 +74,8 @@ class DiscriminatorWins(Sign):
     A Wasserstein critic may: its slope still leads G. And a D that ranks rightly, but hardly slopes, leaves G free.
     """
 
-    def __init__(self, gan: GAN):
-        super().__init__(gan)
+    def __init__(self, gan: GAN, slower: str):
+        super().__init__(gan, slower)
         undecided = Tensor([0.0])
         self.undecided = float(gan.objective.discriminator(undecided, undecided))
 
@@ -99,7 +99,7 @@ class DiscriminatorWins(Sign):
         return f"D no longer wins: it ranks {now:.0%} of all pairs rightly" if now < OPEN else None
 
     def advice(self) -> str:
-        return f"a penalty on D's slope (--objective r1), {SPECTRAL}, or {_smaller_rate(self.gan)}"
+        return f"a penalty on D's slope (--objective r1), {SPECTRAL}, or {self.slower}"
 
 
 class Collapse(Sign):
@@ -124,10 +124,7 @@ class Collapse(Sign):
         return f"the fakes are diverse again, {now:.0%} as far from each other as real images are" if back else None
 
     def advice(self) -> str:
-        return (
-            f"{_smaller_rate(self.gan)}, MinibatchStdDev or Pack in D, which then sees images side by side, or "
-            "--objective r1"
-        )
+        return f"{self.slower}, MinibatchStdDev or Pack in D, which then sees images side by side, or --objective r1"
 
 
 class VanishingGradient(Sign):
@@ -153,14 +150,14 @@ class VanishingGradient(Sign):
                 "--objective non-saturating, which has the same equilibrium: minimax saturates, as the gradient that "
                 "it hands to G, −D(G(z)), is nearly 0 where D is sure of the fakes"
             )
-        return f"{_smaller_rate(self.gan)}, batch normalisation in G, or LeakyReLU in place of ReLU, tanh and sigmoid"
+        return f"{self.slower}, batch normalisation in G, or LeakyReLU in place of ReLU, tanh and sigmoid"
 
 
 class ExplodingGradient(Sign):
     """One player's gradient is far above what was usual: suddenly, or by having grown since the run began."""
 
-    def __init__(self, gan: GAN, player: str):
-        super().__init__(gan)
+    def __init__(self, gan: GAN, slower: str, player: str):
+        super().__init__(gan, slower)
         self.name, self.shown = f"{player}_gradient", f"{player.upper()}'s gradient"
         self.usual = 0.0
 
@@ -183,14 +180,14 @@ class ExplodingGradient(Sign):
         return f"{self.shown} is tame again: its norm is {median(recent):.2g}" if tame else None
 
     def advice(self) -> str:
-        return f"{_smaller_rate(self.gan)}, or {_bound_on_slope(self.gan)}"
+        return f"{self.slower}, or {_bound_on_slope(self.gan)}"
 
 
 class DeadLayer(Sign):
     """Most units of a hidden layer give the same output whatever they are shown."""
 
-    def __init__(self, gan: GAN, player: str):
-        super().__init__(gan)
+    def __init__(self, gan: GAN, slower: str, player: str):
+        super().__init__(gan, slower)
         self.name, self.player = f"{player}_dead", player.upper()
         self.layers = hidden_layers(gan.generator if player == "g" else gan.discriminator)
 
@@ -210,7 +207,7 @@ class DeadLayer(Sign):
         return f"the dead layer of {self.player} is alive again" if alive else None
 
     def advice(self) -> str:
-        return f"LeakyReLU in its place, {_smaller_rate(self.gan)}, or a normalisation before it"
+        return f"LeakyReLU in its place, {self.slower}, or a normalisation before it"
 
 
 @dataclass
@@ -224,12 +221,17 @@ class Episode:
 
 
 class Diagnosis:
-    """Reads the lines of a log, one after another, and warns."""
+    """Reads the lines of a log, one after another, and warns.
 
-    def __init__(self, gan: GAN):
-        self._gan = gan
-        players = [kind(gan, player) for kind in (ExplodingGradient, DeadLayer) for player in "dg"]
-        self._signs = [DiscriminatorWins(gan), Collapse(gan), VanishingGradient(gan), *players]
+    rate: the learning rate that was asked for; None: that of the player that has the higher one now.
+    """
+
+    def __init__(self, gan: GAN, rate: float | None = None):
+        rate = max(gan.g_optimizer.lr, gan.d_optimizer.lr) if rate is None else rate
+        slower = f"a smaller learning rate (--lr {rate / 3:.1g} in place of {rate:g})"
+        self._gan, self._slower = gan, slower
+        players = [kind(gan, slower, player) for kind in (ExplodingGradient, DeadLayer) for player in "dg"]
+        self._signs = [kind(gan, slower) for kind in (DiscriminatorWins, Collapse, VanishingGradient)] + players
         self.numbers, self.episodes = Numbers(), list[Episode]()
 
     def read(self, line: Line) -> list[str]:
@@ -252,15 +254,9 @@ class Diagnosis:
         """What to try after a NaN or an infinity, and what was wrong before it."""
         before = "".join(f" Since step {e.since} {e.seen}." for e in self.episodes if e.until is None)
         return (
-            f"Try {_smaller_rate(self._gan)}, or {_bound_on_slope(self._gan)}; in Python, tinygan.debug() finds where "
+            f"Try {self._slower}, or {_bound_on_slope(self._gan)}; in Python, tinygan.debug() finds where "
             f"the first NaN arose.{before}"
         )
-
-
-def _smaller_rate(gan: GAN) -> str:
-    """Of the player that learns faster: both have one rate on the command line."""
-    rate = max(gan.g_optimizer.lr, gan.d_optimizer.lr)
-    return f"a smaller learning rate (--lr {rate / 3:.1g} in place of {rate:g})"
 
 
 def _bound_on_slope(gan: GAN) -> str:
