@@ -218,6 +218,25 @@ def test_a_nan_says_what_to_try_and_what_was_wrong_before(tmp_path):
     assert diagnosis.after_nan().endswith("Since step 31 D's gradient explodes: its norm is 5e+02, where 1 was usual.")
 
 
+def test_a_gradient_that_is_nan_is_named():
+    gan = make_gan()
+
+    def spoil(parameter):
+        if gan.g_steps == 3:
+            parameter.grad = parameter.grad * float("nan")
+
+    gan.generator.parameters()[0].register_hook(spoil)
+    with pytest.raises(
+        NonFiniteError, match=r"step 4: D's loss is [\d.]+, G's [\d.]+, g_gradient nan\. Training stopped"
+    ):
+        train(gan, 10)
+
+
+def test_the_loss_of_a_d_that_cannot_tell():
+    for objective, loss in (("minimax", math.log(4)), ("least-squares", 0.25), ("hinge", 2), ("r1", math.log(4))):
+        assert judging.DiscriminatorWins(make_gan(objective), "").undecided == pytest.approx(loss)
+
+
 # ---------------------------------------------------------------- warnings: when they begin and end
 
 

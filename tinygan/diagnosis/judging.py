@@ -76,8 +76,8 @@ class DiscriminatorWins(Sign):
 
     def __init__(self, gan: GAN, slower: str):
         super().__init__(gan, slower)
-        undecided = Tensor([0.0])
-        self.undecided = float(gan.objective.discriminator(undecided, undecided))
+        guesses = [Tensor([0.0]), Tensor([0.5])]  # with least squares a D that can't tell says ½
+        self.undecided = min(float(gan.objective.discriminator(guess, guess)) for guess in guesses)
 
     def begins(self, numbers: Numbers) -> str | None:
         recent = numbers.last("d_accuracy", LONG)
