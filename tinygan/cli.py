@@ -19,7 +19,7 @@ from .profiling import STEPS, profile_training
 from .threads import thread_count
 from .training import Trainer
 
-PICTURES = ("samples.png", "training.gif", "losses.png")
+RESULTS = ("samples.png", "training.gif", "losses.png", "report.txt")
 KEPT: dict[str, Any] = {  # the options that make a run what it is, and their types
     **dict.fromkeys(("model", "data", "objective"), str),
     **dict.fromkeys(("size", "channels", "batch", "d_steps", "seed", "sample_every", "checkpoint_every"), int),
@@ -92,9 +92,9 @@ def train(options: argparse.Namespace) -> None:
         raise
     finally:
         if trainer.step:
-            pictures = [name for name in PICTURES if (Path(folder) / name).exists()]
+            results = [name for name in RESULTS if (Path(folder) / name).exists()]
             steps = "1 step" if trainer.step == 1 else f"{trainer.step} steps"
-            print(f"{steps} done. Look at {', '.join(pictures)} in {folder}.")
+            print(f"{steps} done. Look at {', '.join(results)} in {folder}.")
     if fast:
         print("TINYGAN_FAST=1: so few steps draw only grey. Everything works; train without it to see images.")
     print(f"More samples: tinygan sample {folder}")

@@ -1,7 +1,7 @@
 """The game: a generator, a discriminator, what each minimises, and one step of each with the other left alone."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ SAMPLE_BATCH = 64
 PLAYERS = ("generator", "discriminator", "averaged")
 PARTS = (*PLAYERS, "g_optimizer", "d_optimizer")
 COUNTS = ("g_steps", "d_steps")
+Look = Callable[..., None]  # look(optimizer, **seen), in D's step: real, fake, labels, real_logits, fake_logits
 
 
 class GAN:
@@ -75,6 +76,7 @@ class GAN:
         self._pairs = list(zip(_tensors(self.averaged), _tensors(generator), strict=True))
         self.value: Tensor | None = None  # V(D, G) of D's last step, where it has a meaning
         self.penalty: Tensor | None = None  # of D's last step, where the objective has one
+        self.look: Look | None = None  # is shown each step, before the gradients move the player
 
     def discriminator_step(self, real: Any, labels: Any = None) -> Tensor:
         """One step of D on a batch of real images (N, H, W, C) and as many fake ones; gives D's loss before it.
@@ -99,11 +101,13 @@ class GAN:
         if self.penalty is not None:
             loss = loss + self.penalty
             self.penalty = self.penalty.detach()
-        _descend(loss, self.d_optimizer)
+        seen = {"real": x, "fake": fake, "labels": labels}
+        logits = {"real_logits": real_logits.detach(), "fake_logits": fake_logits.detach()}
+        self._descend(loss, self.d_optimizer, **seen, **logits)
         self.objective.constrain(self.discriminator)
         self.d_steps += 1
         if self.objective.log_odds:
-            self.value = losses.value(real_logits.detach(), fake_logits.detach())
+            self.value = losses.value(**logits)
         return loss.detach()
 
     def generator_step(self, n: int) -> Tensor:
@@ -117,7 +121,7 @@ class GAN:
         with frozen():
             logits = call(self.discriminator, fake, labels)
         loss = self.objective.generator(logits)
-        _descend(loss, self.g_optimizer)
+        self._descend(loss, self.g_optimizer)
         self._update_average()
         self.g_steps += 1
         return loss.detach()
@@ -183,6 +187,15 @@ class GAN:
         for i, module in enumerate((self.discriminator, self.generator)):
             module.reseed(self.seed, moving, step, i)
 
+    def _descend(self, loss: Tensor, optimizer: Optimizer, **seen: Any) -> None:
+        """One step down the gradient, after `look` was shown it, with what the player saw."""
+        optimizer.zero_grad()
+        loss.backward(inputs=optimizer.params)
+        if self.look is not None:
+            self.look(optimizer, **seen)
+        optimizer.step()
+        optimizer.zero_grad()
+
     def _update_average(self) -> None:
         for averaged, tensor in self._pairs:
             array = averaged.writable()
@@ -243,13 +256,6 @@ def place_like(module: Module, array: Any) -> Tensor:
 
 def _tensors(module: Module) -> list[Tensor]:
     return [*module.parameters(), *module.named_buffers().values()]
-
-
-def _descend(loss: Tensor, optimizer: Optimizer) -> None:
-    optimizer.zero_grad()
-    loss.backward(inputs=optimizer.params)
-    optimizer.step()
-    optimizer.zero_grad()
 
 
 def _check_owner(name: str, optimizer: Optimizer, player: str, module: Module) -> None:

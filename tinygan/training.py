@@ -14,7 +14,8 @@ import numpy as np
 from . import backend, runs
 from .autograd import Tensor
 from .data import Dataset
-from .errors import DataError, NonFiniteError, SettingError, ShapeError
+from .diagnosis import Diagnosis, Watch, classes_read, in_words
+from .errors import DataError, NonFiniteError, SettingError, ShapeError, TinyganError
 from .files import only_writer
 from .gan import GAN, PLAYERS
 from .progress import Progress, say
@@ -79,6 +80,7 @@ class Trainer:
         self.step, self.seconds = 0, 0.0  # both with what was trained before a resume
         self._sampled_at, self._saved_at = 0, 0.0
         self._say = say
+        self.diagnosis = Diagnosis(gan)
         self.folder = None if out is None else Path(out)
         self._begun = bool(resume and self.folder and self.folder.exists())
         self.recorder = Recorder(self.folder, {}, lambda sentence: self._say(sentence))
@@ -101,6 +103,7 @@ class Trainer:
         """Train until there were so many steps of G, epochs of the data, or minutes (one of the three); gives the GAN.
 
         All count, those before a resume or by an earlier `fit` as well: where there were enough, nothing is done.
+        What goes wrong on the way is said as it begins and ends, and at the end how all went (see `diagnosis`).
         Ctrl-C and SIGTERM end it after the step that is going on: the state is saved, then KeyboardInterrupt or
         SystemExit is raised. A loss that is NaN or infinite ends it with NonFiniteError, which names the step; the last
         good samples, model and checkpoints stay. A folder that can't be written any more doesn't end it: that is said
@@ -126,16 +129,20 @@ class Trainer:
 
     def _fit(self, steps: int | None, minutes: float | None, bar: Progress, interruption: Interruption) -> None:
         self._clock = time.monotonic() - self.seconds
+        self.diagnosis = Diagnosis(self.gan, max(self._rates))
+        for line in self.log:  # of before a resume: what was said then isn't said again
+            self.diagnosis.read(line)
         if self.step == 0:
             self._take_samples()
             self._save()
         while not (self._had(steps, minutes) or interruption.number):
             self._set_rates(steps)
-            for _ in range(self.d_steps):
-                real, labels = next(self.batches)
-                d_loss = self.gan.discriminator_step(real, labels if self.gan.classes else None)
-            g_loss = self.gan.generator_step(self.batch_size)
-            self._after_step(d_loss, g_loss, bar)
+            with self._watched() as watch:
+                for _ in range(self.d_steps):
+                    real, labels = next(self.batches)
+                    d_loss = self.gan.discriminator_step(real, labels if self.gan.classes else None)
+                g_loss = self.gan.generator_step(self.batch_size)
+            self._after_step(d_loss, g_loss, watch, bar)
             if self._checkpoint_due() and not self._had(steps, minutes):  # the last one is for _complete to write
                 self._save()
         if self._had(steps, minutes):
@@ -144,6 +151,7 @@ class Trainer:
             self._save()  # first, since whoever stops it may not wait for the pictures
             self._take_samples()
             self.recorder.pictures()
+            self.recorder.report(in_words(self.diagnosis, f"Stopped after {self.step} steps."))
         if interruption.number:
             interruption.stop()
 
@@ -183,12 +191,13 @@ class Trainer:
             try:
                 with np.errstate(all="ignore"):  # NaN and infinity are looked for, and reported with their step
                     yield
-            except Exception:
+            except Exception as error:
                 if new and self.folder and self.step == 0:
                     shutil.rmtree(self.folder, ignore_errors=True)  # our own
                     self._begun = False
                 else:
                     self.recorder.pictures()
+                    self.recorder.report(in_words(self.diagnosis, f"Ended by an error: {error}"))
                 raise
 
     def _is_logged(self, step: int) -> bool:
@@ -197,15 +206,28 @@ class Trainer:
     def _is_sampled(self, step: int) -> bool:
         return step <= self.step and step % self.sample_every == 0
 
-    def _after_step(self, d_loss: Tensor, g_loss: Tensor, bar: Progress) -> None:
+    @contextmanager
+    def _watched(self) -> Iterator[Watch | None]:
+        """Watch the next step if its line will be logged; the layers, too, if it is the first such after samples."""
+        step = self.step + 1
+        if step % self.log_every:
+            yield None
+            return
+        watch = Watch(self.gan, layers=step % self.sample_every < self.log_every)
+        with watch.on():
+            yield watch
+
+    def _after_step(self, d_loss: Tensor, g_loss: Tensor, watch: Watch | None, bar: Progress) -> None:
         self.step += 1
         self.seconds = time.monotonic() - self._clock
         self._losses = d_loss, g_loss
         logged = self.step % self.log_every == 0
         if logged or d_loss.device == "cpu":  # to look at a number on the GPU is to wait for it
-            line = self._checked_line()
+            line = self._checked_line(watch)
         if logged:
             self.recorder.line(line)
+            for sentence in self.diagnosis.read(line):
+                self._say(sentence)
         bar.update(self.step, self.seconds, line if logged else None)
         if self.step % self.sample_every == 0:
             self._take_samples()
@@ -216,25 +238,35 @@ class Trainer:
         return by_step or (self.checkpoint_minutes is not None and minutes >= self.checkpoint_minutes)
 
     def _complete(self) -> None:
-        """The last step's line, samples and pictures; and last the checkpoint, which says that all of it is there."""
+        """The last step's line, samples, pictures, report; and last the checkpoint, which says that all is there."""
         if not self._is_logged(self.step):
-            self.recorder.line(self._checked_line())
+            self.recorder.line(self._checked_line(None))
         if not self._is_sampled(self.step):
             self._take_samples()
         self.recorder.pictures()
+        report = in_words(self.diagnosis, f"Trained for {self.step} steps.", self._classes())
+        self.recorder.report(report)
+        self._say(report.rstrip())
         self._save()
 
-    def _checked_line(self) -> dict[str, float]:
-        """The log's line for this step. Raises NonFiniteError where a loss is NaN or infinite."""
+    def _classes(self) -> str | None:
+        try:
+            return classes_read(self.gan, self.data)
+        except TinyganError as error:  # no reason to lose the training
+            return f"The samples can't be read: {error}"
+
+    def _checked_line(self, watch: Watch | None) -> dict[str, float]:
+        """The log's line for this step. Raises NonFiniteError where a number in it is NaN or infinite."""
         line = dict(zip(("step", "d_loss", "g_loss"), (self.step, *map(float, self._losses)), strict=True))
         for name in ("value", "penalty"):
             if (number := getattr(self.gan, name)) is not None:
                 line[name] = float(number)
-        if not all(map(math.isfinite, line.values())):
+        line |= watch.line() if watch else {}
+        if broken := [name for name, number in line.items() if not math.isfinite(number)]:
+            besides = "".join(f", {name} {line[name]}" for name in broken if not name.endswith("loss"))
             raise NonFiniteError(
-                f"step {self.step}: D's loss is {line['d_loss']}, G's {line['g_loss']}. Training stopped; the samples "
-                f"and the model of step {self._sampled_at} are kept. Try a smaller learning rate; in Python, "
-                "tinygan.debug() finds where the first NaN arose"
+                f"step {self.step}: D's loss is {line['d_loss']}, G's {line['g_loss']}{besides}. Training stopped; the "
+                f"samples and the model of step {self._sampled_at} are kept. {self.diagnosis.after_nan()}"
             )
         return line
 
