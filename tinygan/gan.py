@@ -13,7 +13,11 @@ from .errors import SettingError, ShapeError
 from .kernels import kernels_for
 from .losses import Objective
 from .nn import Module, Sequential, Sigmoid, frozen
+from .ops.normalization import ALONE
 from .optim import Optimizer, step_count
+from .reduction import summed_backward
+from .rows import Rows
+from .workers import Workers
 
 SAMPLE_BATCH = 64
 PLAYERS = ("generator", "discriminator", "averaged")
@@ -66,41 +70,63 @@ class GAN:
         self.averaged = copy.deepcopy(generator).eval()
         self._pairs = list(zip(_tensors(self.averaged), _tensors(generator), strict=True))
         self.value: Tensor | None = None  # V(D, G) of D's last step, where it has a meaning
+        self.workers = ALONE
 
-    def discriminator_step(self, real: Any) -> Tensor:
+    def join(self, workers: Workers, synchronised: bool = True) -> None:
+        """Train together with these workers from now on: all start from worker 0's state and seed, and stay equal.
+
+        Each of them calls the same steps with the same batch, whole, and works on its rows of it. The gradients, summed
+        over the workers, and the losses are the whole batch's, and so the same as one worker's but for rounding.
+        synchronised: whether batch normalisation takes its statistics of the whole batch, too, or of the worker's rows,
+        which sends less; then the gradients aren't quite one worker's, and G's running statistics are worker 0's.
+        """
+        self.workers = workers
+        self.seed = workers.broadcast_json(self.seed)
+        self.load_state_dict(workers.broadcast_state(self.state_dict()))
+        for module in (*self.generator.modules(), *self.discriminator.modules()):
+            if hasattr(module, "workers"):
+                module.workers = workers if synchronised else ALONE
+
+    def discriminator_step(self, real: Any, total: int | None = None) -> Tensor:
         """One step of D on a batch of real images (N, H, W, C) and as many fake ones; gives D's loss before it.
 
+        total: where there are other workers, the size of the batch of which `real` is this worker's rows; None: `real`
+        is the whole batch.
         G stays as it was to the byte: it runs with batch statistics, but records and writes nothing.
         """
-        self._reseed(0, self.d_steps)
-        x = self._on_device(real)
+        rows = self.workers.rows(total or len(real))
+        self._reseed(0, self.d_steps, rows)
+        x = self._on_device(real if total else real[rows.slice])
         with no_grad(), frozen():
-            fake = self.generator(self.latents(len(x), "latents for D", self.d_steps))
+            fake = self.generator(self.latents(rows.total, "latents for D", self.d_steps))
         if fake.shape[1:] != x.shape[1:]:
             raise ShapeError(f"the generator makes images of shape {fake.shape[1:]}, the data have {x.shape[1:]}")
         # Real and fake apart, so that batch normalisation in D doesn't mix their statistics.
         real_logits, fake_logits = self.discriminator(x), self.discriminator(fake)
         loss = self.objective.discriminator(real_logits, fake_logits)
-        _descend(loss, self.d_optimizer)
-        self.d_steps += 1
+        numbers = [loss]
         if self.objective.log_odds:
-            self.value = losses.value(real_logits.detach(), fake_logits.detach())
-        return loss.detach()
+            numbers.append(losses.value(real_logits.detach(), fake_logits.detach()))
+        loss, *value = self._descend(loss, self.d_optimizer, rows, numbers)
+        self.d_steps += 1
+        self.value = value[0] if value else None
+        return loss
 
     def generator_step(self, n: int) -> Tensor:
         """One step of G with n latents; gives G's loss before it.
 
         D stays as it was to the byte: gradients flow through it, but none is computed for its weights.
         """
-        self._reseed(1, self.g_steps)
+        rows = self.workers.rows(n)
+        self._reseed(1, self.g_steps, rows)
         fake = self.generator(self.latents(n, "latents for G", self.g_steps))
         with frozen():
             logits = self.discriminator(fake)
         loss = self.objective.generator(logits)
-        _descend(loss, self.g_optimizer)
+        (loss,) = self._descend(loss, self.g_optimizer, rows, [loss])
         self._update_average()
         self.g_steps += 1
-        return loss.detach()
+        return loss
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray[Any, Any]:
         """n images (n, H, W, C) float32 in [−1, 1] from the averaged generator; the first of more are the same."""
@@ -113,8 +139,9 @@ class GAN:
         return generate(self.averaged, latents)
 
     def latents(self, n: int, stream: str, *key: int) -> Tensor:
-        """n draws from N(0, I), (n, latent_size), of a stream derived from this GAN's seed."""
-        return self._on_device(backend.generator(self.seed, stream, *key).standard_normal((n, self.latent_size)))
+        """n draws from N(0, I), (n, latent_size), of a stream derived from this GAN's seed; of them, a worker's rows."""
+        draws = backend.generator(self.seed, stream, *key).standard_normal((n, self.latent_size))
+        return self._on_device(draws[self.workers.rows(n).slice])
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of all that the rest of a training depends on, besides the seed: `generator.layers.0.weight`, ….
@@ -145,10 +172,18 @@ class GAN:
         """As a Tensor where the players are, in their dtype."""
         return place_like(self.generator, images)
 
-    def _reseed(self, moving: int, step: int) -> None:
+    def _reseed(self, moving: int, step: int, rows: Rows) -> None:
         """Give the dropout of both players streams of their own for this step of D (0) or G (1)."""
         for i, module in enumerate((self.discriminator, self.generator)):
-            module.reseed(self.seed, moving, step, i)
+            module.reseed(self.seed, moving, step, i, rows=rows if self.workers.size > 1 else None)
+
+    def _descend(self, loss: Tensor, optimizer: Optimizer, rows: Rows, numbers: list[Tensor]) -> list[Tensor]:
+        """One step down the whole batch's gradient; gives these numbers of the whole batch."""
+        optimizer.zero_grad()
+        numbers = summed_backward(loss, optimizer.params, self.workers, rows.share, numbers)
+        optimizer.step()
+        optimizer.zero_grad()
+        return numbers
 
     def _update_average(self) -> None:
         for averaged, tensor in self._pairs:
@@ -185,13 +220,6 @@ def place_like(module: Module, array: Any) -> Tensor:
 
 def _tensors(module: Module) -> list[Tensor]:
     return [*module.parameters(), *module.named_buffers().values()]
-
-
-def _descend(loss: Tensor, optimizer: Optimizer) -> None:
-    optimizer.zero_grad()
-    loss.backward(inputs=optimizer.params)
-    optimizer.step()
-    optimizer.zero_grad()
 
 
 def _check_owner(name: str, optimizer: Optimizer, player: str, module: Module) -> None:

@@ -52,8 +52,8 @@ class Dataset:
         digest.update(self.images.data)
         return digest.hexdigest()
 
-    def batches(self, batch_size: int, seed: int, start: int = 0) -> Iterator[Images]:
-        """Batches (batch_size, H, W, C) without end, from batch number `start` on.
+    def batches(self, batch_size: int, seed: int, start: int = 0, rows: slice = slice(None)) -> Iterator[Images]:
+        """Batches (batch_size, H, W, C) without end, from batch number `start` on; of each, these rows.
 
         Each epoch is a new permutation that follows from the seed and the epoch's number; what is left
         over at its end, less than a batch, is dropped. Skipping to `start` costs nothing.
@@ -68,15 +68,15 @@ class Dataset:
                 f"{self.name}: a batch of {batch_size} images is larger than the data, {len(self)} images. "
                 f"Use a batch size of at most {len(self)}, or load more images."
             )
-        return self._batches(batch_size, seed, start)
+        return self._batches(batch_size, seed, start, rows)
 
-    def _batches(self, batch_size: int, seed: int, start: int) -> Iterator[Images]:
+    def _batches(self, batch_size: int, seed: int, start: int, rows: slice) -> Iterator[Images]:
         per_epoch = len(self) // batch_size
         first_epoch, skip = divmod(start, per_epoch)
         for epoch in itertools.count(first_epoch):
             order = generator(seed, "shuffle", epoch).permutation(len(self))
             for i in range(skip, per_epoch):
-                yield self.images[order[i * batch_size : (i + 1) * batch_size]]
+                yield self.images[order[i * batch_size : (i + 1) * batch_size][rows]]
             skip = 0
 
 
