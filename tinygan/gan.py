@@ -70,7 +70,7 @@ class GAN:
         self.averaged = copy.deepcopy(generator).eval()
         self._pairs = list(zip(_tensors(self.averaged), _tensors(generator), strict=True))
         self.value: Tensor | None = None  # V(D, G) of D's last step, where it has a meaning
-        self.workers = ALONE
+        self.workers, self.synchronised = ALONE, True
 
     def join(self, workers: Workers, synchronised: bool = True) -> None:
         """Train together with these workers from now on: all start from worker 0's state and seed, and stay equal.
@@ -80,7 +80,7 @@ class GAN:
         synchronised: whether batch normalisation takes its statistics of the whole batch, too, or of the worker's rows,
         which sends less; then the gradients aren't quite one worker's, and G's running statistics are worker 0's.
         """
-        self.workers = workers
+        self.workers, self.synchronised = workers, synchronised
         self.seed = workers.broadcast_json(self.seed)
         self.load_state_dict(workers.broadcast_state(self.state_dict()))
         for module in (*self.generator.modules(), *self.discriminator.modules()):

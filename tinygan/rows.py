@@ -15,9 +15,13 @@ class Rows(NamedTuple):
     total: int
 
     @property
+    def size(self) -> int:
+        return self.stop - self.start
+
+    @property
     def share(self) -> float:
         """Which part of the batch these are: the weight of their mean in the batch's."""
-        return (self.stop - self.start) / max(1, self.total)
+        return self.size / max(1, self.total)
 
     @property
     def slice(self) -> slice:
@@ -67,7 +71,7 @@ class RowsGenerator:
 
     def _whole(self, shape: tuple[int, ...]) -> Rows:
         """The rows as places on the first axis of an array of that shape, were it the whole batch's."""
-        own = self.rows.stop - self.rows.start
+        own = self.rows.size
         times, rest = divmod(shape[0], own) if shape else (0, 1)
         if rest:
             raise ShapeError(

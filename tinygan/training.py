@@ -313,8 +313,10 @@ class Trainer:
         self.gan.load_state_dict(self.workers.broadcast_state(self.gan.state_dict()))
 
     def _versions(self) -> dict[str, str]:
-        workers = {"workers": str(self.workers.size)} if self.workers.size > 1 else {}
-        return runs.versions() | workers
+        if self.workers.size == 1:
+            return runs.versions()
+        own = "" if self.gan.synchronised else ", each with batch norm of its own"
+        return runs.versions() | {"workers": f"{self.workers.size}{own}"}
 
     def _recipe(self) -> dict[str, Any]:
         """What makes this run this run: with the versions, all that its bytes depend on."""

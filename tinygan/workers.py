@@ -65,7 +65,7 @@ class Workers:
         """Worker 0's state_dict, whatever the others' have."""
         shapes = self.broadcast_json([(name, a.dtype.str, a.shape) for name, a in state.items()])
         return {
-            name: self.broadcast(np.ascontiguousarray(state[name]) if self.rank == 0 else np.zeros(shape, dtype))
+            name: self.broadcast(np.asarray(state[name], order="C") if self.rank == 0 else np.zeros(shape, dtype))
             for name, dtype, shape in shapes
         }
 
