@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def train(options: argparse.Namespace) -> None:
     """Start a run, or go on with one; under mpiexec together with the other processes, of which one alone speaks."""
     workers = distributed.world()
-    with nullcontext() if workers.rank == 0 else open(os.devnull, "w") as unheard:
-        with redirect_stdout(unheard or sys.stdout):
-            _train(options, workers)
+    with open(os.devnull, "w") as unheard, redirect_stdout(unheard if workers.rank else sys.stdout):
+        _train(options, workers)
 
 
 def _train(options: argparse.Namespace, workers: Workers) -> None:
@@ -236,8 +235,8 @@ def _add_train(commands: Any) -> None:
         "train",
         help="train a GAN and keep its samples, film, curves and model in a run folder",
         description="Train a GAN. Without options: the model `small` on MNIST, clearly legible digits in minutes.",
-        epilog="On several cores or machines: mpiexec -n 4 tinygan train … (with the extra tinygan[mpi]) gives what one "
-        "process gives, sooner. Environment: TINYGAN_DATA, a folder with mnist/; TINYGAN_OFFLINE=1, no downloads; "
+        epilog="On several machines or processors: mpiexec -n 4 tinygan train … (with the extra tinygan[mpi]) trains what "
+        "one process trains. Environment: TINYGAN_DATA, a folder with mnist/; TINYGAN_OFFLINE=1, no downloads; "
         "TINYGAN_THREADS; TINYGAN_FAST=1, a training of seconds that only shows that everything works.",
     )
     add = command.add_argument

@@ -139,7 +139,7 @@ class GAN:
         return generate(self.averaged, latents)
 
     def latents(self, n: int, stream: str, *key: int) -> Tensor:
-        """n draws from N(0, I), (n, latent_size), of a stream derived from this GAN's seed; of them, a worker's rows."""
+        """n draws from N(0, I), (n, latent_size), of a stream derived from this GAN's seed; of those, its rows."""
         draws = backend.generator(self.seed, stream, *key).standard_normal((n, self.latent_size))
         return self._on_device(draws[self.workers.rows(n).slice])
 

@@ -37,8 +37,8 @@ class Trainer:
     and data. Batch sizes and steps are the whole batch's; worker 0 alone writes, reads what it resumes from, and shows
     a bar; an end by time or by a signal is one for all.
     Raises ShapeError where G's images are not shaped like the data's, DataError where the data isn't sound or a batch
-    is larger than it, or the workers have different data; FileError where `out` exists, SettingError where it is another run's, or not
-    that of worker 0: before anything is written.
+    is larger than it, or the workers have different data, FileError where `out` exists, SettingError where it is
+    another run's, or a worker's is not worker 0's: before anything is written.
     """
 
     def __init__(

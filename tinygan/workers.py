@@ -46,7 +46,7 @@ class Workers:
         self.sum(np.zeros(1))
 
     def rows(self, total: int) -> Rows:
-        """Which rows of a batch are this worker's: sizes differ by one at most. SettingError where there are too few."""
+        """Which rows of a batch are this worker's: as many as the others', or one more. SettingError for too few."""
         if total < self.size > 1:
             raise SettingError(
                 f"a batch of {total} for {self.size} workers: each needs a row at least; "

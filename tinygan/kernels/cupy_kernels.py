@@ -122,7 +122,7 @@ def batch_norm_gradient(
     grad_beta: Array,
     count: int,
 ) -> Array:
-    """∂L/∂x = γ/σ · (g − Σ g / n − x̂ · Σ g x̂ / n), with Σ g x̂ = ∂L/∂γ and Σ g = ∂L/∂β over n = `count` values a feature."""
+    """∂L/∂x = γ/σ · (g − Σ g / n − x̂ · Σ g x̂ / n), with Σ g x̂ = ∂L/∂γ and Σ g = ∂L/∂β, of n = `count` values."""
     inverse = (variance + eps) ** -0.5
     return (gamma * inverse) * (grad - grad_beta / count - (x - mean) * inverse * (grad_gamma / count))
 
