@@ -174,7 +174,7 @@ def test_sample_errors(run, tmp_path, capsys):
     for key, bad in ((key, bad) for key, values in wrong.items() for bad in values):
         with open(config, "w") as file:
             json.dump({**json.loads(good), key: bad}, file)
-        assert "lacks a sound model, image_shape or latent_size" in fails(capsys, "sample", run)
+        assert "lacks a sound model, image_shape, latent_size or classes" in fails(capsys, "sample", run)
     with open(config, "w") as file:
         json.dump({**json.loads(good), "image_shape": [12, 12, 1]}, file)
     assert "don't belong together" in fails(capsys, "sample", run)

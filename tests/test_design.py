@@ -21,10 +21,10 @@ FLOORS = [
     {"kernels"},
     {"autograd", "debugging"},
     {"ops", "gradcheck", "testing"},
-    {"nn", "losses", "optim", "reduction"},
+    {"nn", "losses", "penalties", "optim", "reduction"},
     {"gan"},
     {"training", "checkpoint", "plotting", "data", "metrics", "distributed", "models", "runs", "recording"}
-    | {"sampling", "grading", "progress", "signals", "export", "onnx", "profiling"},
+    | {"sampling", "grading", "progress", "signals", "export", "onnx", "profiling", "diagnosis"},
     {"cli", "doctor", "lessons"},
     {"__init__", "__main__"},
 ]

@@ -50,7 +50,14 @@ CLOSED = {
         (lambda x: x, np.ones_like),
         (lambda x: -x, lambda x: -np.ones_like(x)),
     ],
+    "smoothed-labels": [
+        (lambda x: 0.9 * softplus(-x) + 0.1 * softplus(x), lambda x: sigma(x) - 0.9),
+        (softplus, sigma),
+        (lambda x: softplus(-x), lambda x: -sigma(-x)),
+    ],
 }
+CLOSED |= dict.fromkeys(("wgan-clip", "wgan-gp"), CLOSED["wasserstein"])
+CLOSED |= dict.fromkeys(("r1", "dragan"), CLOSED["non-saturating"])
 
 
 def tensor(array, dtype="float64"):
@@ -64,7 +71,8 @@ def test_the_table_lists_every_objective():
     assert OBJECTIVES["least-squares"] is losses.least_squares
     assert OBJECTIVES["hinge"] is losses.hinge
     assert OBJECTIVES["wasserstein"] is losses.wasserstein
-    assert {name for name, o in OBJECTIVES.items() if o.log_odds} == {"minimax", "non-saturating"}
+    assert {name for name, o in OBJECTIVES.items() if o.log_odds} == {"minimax", "non-saturating", "r1", "dragan"}
+    assert {name: o.d_steps for name, o in OBJECTIVES.items() if o.d_steps > 1} == {"wgan-clip": 5, "wgan-gp": 5}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -114,6 +122,58 @@ def test_extreme_logits_have_finite_values_and_right_gradients(name, dtype, logi
             np.testing.assert_allclose(gradient.numpy(), slope, rtol=1e-6, atol=tiny)
 
 
+# What D minimises besides, of the critic D(x) = x·w, whose slope is ‖w‖ = s everywhere: (value, its derivative by s)
+PENALTIES = {
+    "wgan-gp": (lambda s: 10 * (s - 1) ** 2, lambda s: 20 * (s - 1)),
+    "r1": (lambda s: 5 * s**2, lambda s: 10 * s),
+    "dragan": (lambda s: 10 * (s - 1) ** 2, lambda s: 20 * (s - 1)),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_penalty_of_a_linear_critic(name):
+    rng = np.random.default_rng(0)
+    w, real, fake = tensor([[0.5], [-1.5], [2.0]]), *(Tensor(rng.standard_normal((4, 3))) for _ in "rf")
+    penalty = OBJECTIVES[name].penalty(lambda x: x @ w, real, fake, rng)
+    if name not in PENALTIES:
+        assert penalty is None
+        return
+    value, derivative = PENALTIES[name]
+    s = np.linalg.norm(w.numpy())
+    assert penalty.shape == () and penalty.item() == pytest.approx(value(s), rel=1e-9)
+    np.testing.assert_allclose(grad(penalty, w)[0].numpy(), derivative(s) * w.numpy() / s, rtol=1e-9)
+
+
+def test_clipping_is_done_to_every_weight_in_place():
+    d = nn.Sequential(nn.Dense(3, 2), nn.Dense(2, 1))
+    before = d.state_dict()
+    losses.WassersteinClipped(clip=0.02).constrain(d)
+    after = d.state_dict()
+    assert max(abs(a).max() for a in after.values()) == np.float32(0.02)
+    assert all(np.array_equal(after[k], before[k].clip(-0.02, 0.02)) for k in before)
+
+
+def test_settings_are_described_and_checked():
+    assert losses.wgan_gp.describe() == "WassersteinGP(weight=10.0)"
+    assert losses.hinge.describe() == "Hinge"
+    for make, sentence in (
+        (lambda: losses.WassersteinClipped(0), r"WassersteinClipped: clip=0; a number above 0"),
+        (lambda: losses.R1(-1), r"R1: weight=-1; a number of at least 0"),
+        (lambda: losses.SmoothedLabels(0.4), r"SmoothedLabels: label=0.4; a number above 0.5, up to 1"),
+    ):
+        with pytest.raises(SettingError, match=sentence):
+            make()
+
+
+def test_smoothed_labels_are_least_where_the_docstring_says():
+    """At D = α p/(p + q); with p = q at α/2, and the label 1 is the objective without smoothing."""
+    logits = np.linspace(-4, 4, 8001)
+    values = [losses.smoothed_labels.discriminator(Tensor([x]), Tensor([x])).item() for x in logits]
+    assert sigma(logits[np.argmin(values)]) == pytest.approx(0.45, abs=1e-3)
+    hard = losses.SmoothedLabels(1.0).discriminator(Tensor(REAL), Tensor(FAKE)).item()
+    assert hard == pytest.approx(losses.non_saturating.discriminator(Tensor(REAL), Tensor(FAKE)).item(), rel=1e-12)
+
+
 @pytest.mark.parametrize("name", ["minimax", "non-saturating"])
 def test_where_d_cannot_tell(name):
     """At D = ½: V = −log 4, and half a gradient for everyone."""
@@ -142,7 +202,7 @@ def test_minimax_alone_is_zero_sum_at_the_fake():
         if np.allclose(of_d, -of_g, rtol=1e-12, atol=0):
             zero_sum.append(name)
     # Wasserstein's are too, by its formula; hinge's on one side of its kink only
-    assert zero_sum == ["minimax", "wasserstein"]
+    assert zero_sum == ["minimax", "wasserstein", "wgan-clip", "wgan-gp"]
 
 
 def test_only_minimax_saturates():

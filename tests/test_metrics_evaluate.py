@@ -221,7 +221,7 @@ def test_nan(mnist, run, drawn, tmp_path, capsys, monkeypatch):
     np.save(tmp_path / "a.npy", images)
     assert "image 3 has the value nan" in fails(capsys, tmp_path / "a.npy")
     monkeypatch.setattr(
-        "tinygan.metrics.sources.generate", lambda generator, latents: np.full((N, 28, 28, 1), np.nan, np.float32)
+        "tinygan.metrics.sources.generate", lambda *arguments: np.full((N, 28, 28, 1), np.nan, np.float32)
     )
     assert "image 0 has the value nan" in fails(capsys, run, "--n", N)
 

@@ -136,3 +136,48 @@ def test_shapes_that_dont_fit(shape, training, message):
 def test_features_must_be_a_whole_number(features):
     with pytest.raises(SettingError, match="BatchNorm: features="):
         nn.BatchNorm(features)
+
+
+# ---------------------------------------------------------------- each example by itself
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4)])
+def test_layer_norm_is_over_the_last_axes_of_each_example(shape):
+    layer = nn.LayerNorm(*shape).to("float64")
+    rng = np.random.default_rng(0)
+    gamma, beta = rng.standard_normal(shape), rng.standard_normal(shape)
+    layer.gamma.assign(gamma)
+    layer.beta.assign(beta)
+    x = rng.normal(5, 3, (5, 2, 3, 4))
+    axes = tuple(range(4 - len(shape), 4))
+    expected = gamma * (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5) + beta
+    for training in (True, False):
+        np.testing.assert_allclose(layer.train(training)(Tensor(x)).numpy(), expected, rtol=1e-10, atol=1e-12)
+    one = layer(Tensor(x[:1])).numpy()
+    np.testing.assert_allclose(one[0], expected[0], rtol=1e-10, atol=1e-12)  # the others don't matter
+
+
+def test_layer_norm_derivatives():
+    layer = nn.LayerNorm(3, 4).to("float64")
+    gradcheck(
+        lambda x, *_: layer(x), [Tensor(np.random.default_rng(1).standard_normal((2, 3, 4))), *layer.parameters()]
+    )
+
+
+def test_layer_norm_refusals():
+    layer = nn.LayerNorm(3, 4)
+    for shape in ((5, 3, 5), (3, 4), (4,)):
+        with pytest.raises(ShapeError, match=r"LayerNorm\(3, 4\) takes x \(N, …, 3, 4\), got \("):
+            layer(Tensor(np.ones(shape, np.float32)))
+    with pytest.raises(SettingError, match="the last axes of x are expected"):
+        nn.LayerNorm()
+    with pytest.raises(SettingError, match=r"LayerNorm: shape\[1\]=0"):
+        nn.LayerNorm(3, 0)
+
+
+def test_batch_norm_without_gamma_and_beta():
+    layer = nn.BatchNorm(2, affine=False)
+    assert layer.parameters() == [] and repr(layer) == "BatchNorm(2, no γ and β)"
+    x = np.random.default_rng(0).normal(3, 2, (50, 2)).astype(np.float32)
+    y = layer(Tensor(x, requires_grad=True)).numpy()
+    np.testing.assert_allclose([y.mean(0), y.std(0)], [[0, 0], [1, 1]], atol=1e-3)

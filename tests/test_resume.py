@@ -212,8 +212,10 @@ def test_a_run_that_never_saved_begins_anew(tmp_path, whole):
 
 
 def damage(path):
+    """More bytes than any one that says nothing, such as a date, which a zip keeps for each member."""
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(byte ^ 1 for byte in content[middle : middle + 200])
     path.write_bytes(content)
 
 

@@ -319,7 +319,7 @@ def test_progress_bar_shows_losses_value_speed_and_time_left(capsys):
 def test_model_round_trip(tmp_path):
     gan = tg.models.build_gan("mlp", seed=3)
     tg.Trainer(gan, images(80, (28, 28, 1)), tmp_path / "run", config={"model": "mlp"}, progress=False).fit(steps=2)
-    generator, latent_size = runs.load_generator(tmp_path / "run")
+    generator, latent_size, _ = runs.load_generator(tmp_path / "run")
     latents = np.random.default_rng(0).standard_normal((5, latent_size), np.float32)
     assert latent_size == 64 and not generator.training
     assert np.array_equal(tg.gan.generate(generator, latents), gan.generate(latents))

@@ -266,6 +266,28 @@ def test_one_alone_is_what_it_was_without_workers():
     assert train() == train(Workers()) == run_together(1, train)[0]
 
 
+@pytest.mark.parametrize("objective", ["wgan-gp", "r1", "hinge"])
+def test_penalties_of_workers_are_one(objective):
+    """Gradients inside the loss, to second order, with the ε of each sample; and labels, of images and drawn ones."""
+
+    def steps(workers):
+        gan = models.build_gan("small", (8, 8, 1), objective, lr=1e-3, seed=2, classes=3)
+        gan.generator.to("float64"), gan.discriminator.to("float64"), gan.averaged.to("float64")
+        gan.join(workers)
+        found = []
+        for step in range(2):
+            labels = np.random.default_rng(step).integers(0, 3, 7)
+            loss = gan.discriminator_step(draw(7, *SHAPE, seed=step), labels).item()
+            found += [loss, gan.generator_step(7).item(), 0.0 if gan.penalty is None else gan.penalty.item()]
+        return found, gan.state_dict()
+
+    ((expected, state),) = run_together(1, steps)
+    for found, mine in run_together(3, steps):
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+        weight = "discriminator.layers.0.weight"
+        np.testing.assert_allclose(mine[weight], state[weight], atol=1e-9)
+
+
 def test_rows_may_be_given_in_place_of_the_whole_batch():
     def work(workers):
         gan, batch = conv_gan(), draw(7, *SHAPE)
@@ -399,7 +421,7 @@ def test_a_nan_is_one_for_all(tmp_path):
         trainer = tg.Trainer(gan, IMAGES, tmp_path / "run", batch_size=4, progress=False, log_every=1)
         if workers.rank == 1:
             step = gan.discriminator_step
-            gan.discriminator_step = lambda real, total: step(real * (np.nan if gan.d_steps == 2 else 1), total)
+            gan.discriminator_step = lambda real, *rest: step(real * (np.nan if gan.d_steps == 2 else 1), *rest)
         with pytest.raises(NonFiniteError, match="step 3: D's loss is nan"):
             trainer.fit(steps=9)
         return (tmp_path / "run" / "losses.png").exists()

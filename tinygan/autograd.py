@@ -429,6 +429,13 @@ def no_grad() -> Iterator[None]:
 
 
 @contextmanager
+def enable_grad() -> Iterator[None]:
+    """Within this block operations are recorded, within no_grad() as well: where a derivative is part of a formula."""
+    with _setting(_recording, True):
+        yield
+
+
+@contextmanager
 def debug() -> Iterator[None]:
     """Within this block, the first NaN or infinity raises NonFiniteError, forward or backward.
 

@@ -24,11 +24,13 @@ from .workers import Workers
 PICTURES = ("samples.png", "training.gif", "losses.png")
 KEPT: dict[str, Any] = {  # the options that make a run what it is, and their types
     **dict.fromkeys(("model", "data", "objective"), str),
-    **dict.fromkeys(("size", "channels", "batch", "seed", "sample_every", "checkpoint_every"), int),
+    **dict.fromkeys(("size", "channels", "batch", "d_steps", "seed", "sample_every", "checkpoint_every"), int),
+    "conditional": bool,
     **dict.fromkeys(("lr", "checkpoint_minutes"), (int, float)),
 }
 MOVABLE = {"data", "checkpoint_every", "checkpoint_minutes"}  # may be given when a run is resumed
 UNPROFILED = ("resume", "out", "epochs", "minutes")  # can't be given with --profile
+CLASS_LIMIT = 1000
 FAST_STEPS = 60  # with TINYGAN_FAST=1: enough to see that everything works
 
 
@@ -71,7 +73,9 @@ def _train(options: argparse.Namespace, workers: Workers) -> None:
     dataset = _load_data(options) if workers.rank == 0 else None
     workers.wait()  # for worker 0, which may have had to download it
     dataset = dataset or _load_data(options)
-    gan = models.build_gan(name, dataset.image_shape, options.objective, options.lr, options.seed or 0)
+    gan = models.build_gan(
+        name, dataset.image_shape, options.objective, options.lr, options.seed or 0, classes=_classes(options, dataset)
+    )
     options.batch = options.batch or model.batch_size
     if options.profile:
         _print_profile(options, name, gan, dataset)
@@ -86,6 +90,7 @@ def _train(options: argparse.Namespace, workers: Workers) -> None:
         dataset,
         folder,
         options.batch,
+        options.d_steps,
         sample_every=options.sample_every,
         checkpoint_every=options.checkpoint_every,
         checkpoint_minutes=options.checkpoint_minutes or 1.0,
@@ -114,13 +119,17 @@ def _train(options: argparse.Namespace, workers: Workers) -> None:
 
 def sample(options: argparse.Namespace) -> None:
     _use_device(options.device)
-    generator, latent_size = runs.load_generator(options.run)
+    generator, latent_size, classes = runs.load_generator(options.run)
+    columns = options.walk or (classes if options.label is None else None)
     if options.walk:
         latents = sampling.walk_latents(options.n or 8, options.walk, latent_size, options.seed)
+        labels = sampling.choose_labels(options.n or 8, classes, options.label)
+        labels = None if labels is None else labels.repeat(options.walk)  # a walk stays within its class
     else:
-        latents = sampling.draw_latents(options.n or 64, latent_size, options.seed)
+        latents = sampling.draw_latents(options.n or 8 * (columns or 8), latent_size, options.seed)
+        labels = sampling.choose_labels(len(latents), classes, options.label)
     out = options.out or os.path.join(options.run, f"{'walk' if options.walk else 'sample'}-{options.seed}.png")
-    print("Wrote", sampling.write_images(generate(generator, latents), out, options.walk or None))
+    print("Wrote", sampling.write_images(generate(generator, latents, labels), out, columns))
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -136,7 +145,7 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def export(options: argparse.Namespace) -> None:
-    generator, latent_size = runs.load_generator(options.run)
+    generator, latent_size, classes = runs.load_generator(options.run)
     out = options.out or os.path.join(options.run, "generator.safetensors")
     suffix = Path(out).suffix.lower()
     if suffix not in (".safetensors", ".onnx"):
@@ -145,6 +154,7 @@ def export(options: argparse.Namespace) -> None:
         save_onnx(out, generator, latent_size)
     else:
         about = {"made_by": f"tinygan {__version__}", "latent_size": str(latent_size), "network": generator.describe()}
+        about |= {"classes": str(classes)} if classes else {}
         save_safetensors(out, generator.state_dict(), about)
     print(f"Wrote the averaged generator, {sum(p.size for p in generator.parameters()):,} parameters, in {out}")
 
@@ -182,7 +192,7 @@ def _take_up_options(options: argparse.Namespace, workers: Workers) -> None:
         kept = {**kept, "steps": config.get("steps"), "minutes": config.get("minutes")}
     for key, kinds in (KEPT | {"steps": int, "minutes": (int, float)}).items():
         value = kept.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
+        if value is not None and (isinstance(value, bool) != (kinds is bool) or not isinstance(value, kinds)):
             raise DataError(f"{where}: {key} is {value!r:.60}, which the option doesn't take")
         if value is not None and getattr(options, key) is None:
             setattr(options, key, value)
@@ -203,11 +213,23 @@ def _load_data(options: argparse.Namespace) -> data.Dataset:
     return dataset
 
 
+def _classes(options: argparse.Namespace, dataset: data.Dataset) -> int | None:
+    """How many, for a conditional GAN."""
+    if not options.conditional:
+        return None
+    if dataset.classes is None:
+        raise SettingError(f"--conditional needs data with labels, and {dataset.name} has none")
+    if dataset.classes > CLASS_LIMIT:
+        raise SettingError(f"--conditional: {dataset.name} has labels up to {dataset.classes - 1}; number its classes "
+                           f"from 0, at most {CLASS_LIMIT}")  # fmt: skip
+    return dataset.classes
+
+
 def _describe(name: str, gan: GAN, batch_size: int) -> str:
     sizes = [sum(p.size for p in player.parameters()) for player in (gan.generator, gan.discriminator)]
     place = f"cpu, {thread_count()} threads" if backend.device() == "cpu" else "gpu"
     return (
-        f"{name}: G has {sizes[0]:,} parameters, D {sizes[1]:,}; {type(gan.objective).__name__} objective, "
+        f"{name}: G has {sizes[0]:,} parameters, D {sizes[1]:,}; {gan.objective.describe()} objective, "
         f"{gan.g_optimizer.describe()}, batch {batch_size}, seed {gan.seed}, on the {place}"
     )
 
@@ -235,8 +257,8 @@ def _add_train(commands: Any) -> None:
         "train",
         help="train a GAN and keep its samples, film, curves and model in a run folder",
         description="Train a GAN. Without options: the model `small` on MNIST, clearly legible digits in minutes.",
-        epilog="On several machines or processors: mpiexec -n 4 tinygan train … (with the extra tinygan[mpi]) trains what "
-        "one process trains. Environment: TINYGAN_DATA, a folder with mnist/; TINYGAN_OFFLINE=1, no downloads; "
+        epilog="On several machines or processors: mpiexec -n 4 tinygan train … (with the extra tinygan[mpi]) trains "
+        "what one process trains. Environment: TINYGAN_DATA, a folder with mnist/; TINYGAN_OFFLINE=1, no downloads; "
         "TINYGAN_THREADS; TINYGAN_FAST=1, a training of seconds that only shows that everything works.",
     )
     add = command.add_argument
@@ -251,12 +273,16 @@ def _add_train(commands: Any) -> None:
         help="for a folder of images: grey or colour (as they are, if not given)",
     )
     add("--objective", choices=tuple(OBJECTIVES), help="what the players minimise (the model's own if not given)")
+    add("--conditional", action="store_true", default=None, help="tell both players the labels, so that G draws what "
+        "it is asked for: tinygan sample RUN --label 7")  # fmt: skip
     length = command.add_mutually_exclusive_group()
     length.add_argument("--steps", type=_positive, metavar="N", help="steps of G (the model's own number if not given)")
     length.add_argument("--epochs", type=_above_zero, metavar="N", help="passes over the data")
     length.add_argument("--minutes", type=_above_zero, metavar="N", help="time")
     add("--batch", type=_positive, metavar="N", help="images a step (the model's own number if not given)")
     add("--lr", type=_above_zero, help="learning rate of both players (the model's own if not given)")
+    add("--d-steps", type=_positive, metavar="N", help="steps of D for each of G's (if not given: 5 for wgan-clip "
+        "and wgan-gp, else 1)")  # fmt: skip
     add("--seed", type=_whole, help="the same seed gives the same bytes (0 if not given)")
     add("--resume", metavar="RUN", help="go on with this run, to the same bytes as if it had never stopped; with "
         "--steps, --epochs or --minutes to that length in all, with --data where its data moved")  # fmt: skip
@@ -284,6 +310,9 @@ def _add_sample(commands: Any) -> None:
     add("run", metavar="RUN", help="the run folder")
     add("--n", type=_positive, metavar="N", help="how many images (64 if not given), or walks (8)")
     add("--seed", type=_whole, default=0, help="which images (0 if not given)")
+    add(
+        "--label", type=_whole, metavar="N", help="what to draw, of a conditional run (each class in turn if not given)"
+    )
     add("--walk", type=_positive, metavar="STOPS", help="interpolate between pairs of latents, in so many images")
     add("--out", metavar="PATH", help=".png: a grid; .npy: an array; no suffix: a folder of single PNGs "
         "(default: sample-SEED.png in the run)")  # fmt: skip

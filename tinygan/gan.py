@@ -16,7 +16,7 @@ from .nn import Module, Sequential, Sigmoid, frozen
 from .ops.normalization import ALONE
 from .optim import Optimizer, step_count
 from .reduction import summed_backward
-from .rows import Rows
+from .rows import Rows, generator_of_rows
 from .workers import Workers
 
 SAMPLE_BATCH = 64
@@ -32,6 +32,8 @@ class GAN:
     objective: one of losses.OBJECTIVES, or its name.   g_optimizer, d_optimizer: over the parameters of each.
     average: after each of G's steps, averaged ← average · averaged + (1 − average) · G, weights and batch-norm
     statistics alike; `sample` uses that copy, which wanders less than G itself.
+    classes: for players that take labels (see Module.takes_labels), how many there are. In D's step fakes are of the
+    real images' classes, in G's step of classes drawn evenly.
     seed: latents and dropout of step t are drawn from streams derived from (seed, t): the state of a run is both
     players, both optimizers and the two step counts.
     Raises SettingError where a part doesn't fit, such as a Sigmoid at the end of the discriminator.
@@ -47,6 +49,7 @@ class GAN:
         latent_size: int = 64,
         seed: int = 0,
         average: float = 0.99,
+        classes: int | None = None,
     ):
         if isinstance(objective, str):
             if objective not in losses.OBJECTIVES:
@@ -56,6 +59,11 @@ class GAN:
             raise SettingError(f"average={average}; a number from 0 up to, but not including, 1 is expected")
         if {id(p) for p in generator.parameters()} & {id(p) for p in discriminator.parameters()}:
             raise SettingError("generator and discriminator share a parameter; each player needs its own")
+        if (classes is not None) != (generator.takes_labels or discriminator.takes_labels):
+            raise SettingError(
+                f"classes={classes}, but generator and discriminator take {'no labels' if classes else 'labels'}; "
+                "a number of classes is expected where a player takes labels, and only there"
+            )
         _check_owner("g_optimizer", g_optimizer, "generator", generator)
         _check_owner("d_optimizer", d_optimizer, "discriminator", discriminator)
         if isinstance(discriminator, Sequential) and isinstance(discriminator.layers[-1], Sigmoid):
@@ -65,11 +73,12 @@ class GAN:
             )
         self.generator, self.discriminator, self.objective = generator, discriminator, objective
         self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
-        self.latent_size, self.seed, self.average = latent_size, seed, average
+        self.latent_size, self.seed, self.average, self.classes = latent_size, seed, average, classes
         self.g_steps = self.d_steps = 0
         self.averaged = copy.deepcopy(generator).eval()
         self._pairs = list(zip(_tensors(self.averaged), _tensors(generator), strict=True))
         self.value: Tensor | None = None  # V(D, G) of D's last step, where it has a meaning
+        self.penalty: Tensor | None = None  # of D's last step, where the objective has one
         self.workers, self.synchronised = ALONE, True
 
     def join(self, workers: Workers, synchronised: bool = True) -> None:
@@ -77,6 +86,8 @@ class GAN:
 
         Each of them calls the same steps with the same batch, whole, and works on its rows of it. The gradients, summed
         over the workers, and the losses are the whole batch's, and so the same as one worker's but for rounding.
+        What mixes examples in another way than batch normalisation (Pack, MinibatchStdDev, DRAGAN's deviation) mixes
+        those of a worker.
         synchronised: whether batch normalisation takes its statistics of the whole batch, too, or of the worker's rows,
         which sends less; then the gradients aren't quite one worker's, and G's running statistics are worker 0's.
         """
@@ -87,30 +98,36 @@ class GAN:
             if hasattr(module, "workers"):
                 module.workers = workers if synchronised else ALONE
 
-    def discriminator_step(self, real: Any, total: int | None = None) -> Tensor:
+    def discriminator_step(self, real: Any, labels: Any = None, total: int | None = None) -> Tensor:
         """One step of D on a batch of real images (N, H, W, C) and as many fake ones; gives D's loss before it.
 
-        total: where there are other workers, the size of the batch of which `real` is this worker's rows; None: `real`
-        is the whole batch.
+        labels: what the real images show, (N,), for players that take labels.   total: where there are other workers,
+        the size of the batch of which `real` and `labels` are this worker's rows; None: they are the whole batch.
         G stays as it was to the byte: it runs with batch statistics, but records and writes nothing.
         """
+        if (labels is None) != (self.classes is None):
+            have = "no labels were given" if labels is None else "labels were given"
+            raise SettingError(f"discriminator_step: {have}, but this GAN has classes={self.classes}")
         rows = self.workers.rows(total or len(real))
+        if total is None and self.workers.size > 1:
+            real, labels = real[rows.slice], None if labels is None else labels[rows.slice]
         self._reseed(0, self.d_steps, rows)
-        x = self._on_device(real if total else real[rows.slice])
+        x = self._on_device(real)
         with no_grad(), frozen():
-            fake = self.generator(self.latents(rows.total, "latents for D", self.d_steps))
+            fake = call(self.generator, self.latents(rows.total, "latents for D", self.d_steps), labels)
         if fake.shape[1:] != x.shape[1:]:
             raise ShapeError(f"the generator makes images of shape {fake.shape[1:]}, the data have {x.shape[1:]}")
         # Real and fake apart, so that batch normalisation in D doesn't mix their statistics.
-        real_logits, fake_logits = self.discriminator(x), self.discriminator(fake)
+        real_logits, fake_logits = call(self.discriminator, x, labels), call(self.discriminator, fake, labels)
         loss = self.objective.discriminator(real_logits, fake_logits)
-        numbers = [loss]
-        if self.objective.log_odds:
-            numbers.append(losses.value(real_logits.detach(), fake_logits.detach()))
-        loss, *value = self._descend(loss, self.d_optimizer, rows, numbers)
+        with frozen():  # it looks at D once more, and D's vectors and statistics have seen these images
+            penalty = self._penalty(x, fake, labels, rows)
+        loss = loss if penalty is None else loss + penalty
+        value = losses.value(real_logits.detach(), fake_logits.detach()) if self.objective.log_odds else None
+        total_loss, (self.value, self.penalty) = self._descend(loss, self.d_optimizer, rows, value, penalty)
+        self.objective.constrain(self.discriminator)
         self.d_steps += 1
-        self.value = value[0] if value else None
-        return loss
+        return total_loss
 
     def generator_step(self, n: int) -> Tensor:
         """One step of G with n latents; gives G's loss before it.
@@ -119,29 +136,44 @@ class GAN:
         """
         rows = self.workers.rows(n)
         self._reseed(1, self.g_steps, rows)
-        fake = self.generator(self.latents(n, "latents for G", self.g_steps))
+        labels = self.labels(n, "labels for G", self.g_steps)
+        fake = call(self.generator, self.latents(n, "latents for G", self.g_steps), labels)
         with frozen():
-            logits = self.discriminator(fake)
+            logits = call(self.discriminator, fake, labels)
         loss = self.objective.generator(logits)
-        (loss,) = self._descend(loss, self.g_optimizer, rows, [loss])
+        total_loss, _ = self._descend(loss, self.g_optimizer, rows)
         self._update_average()
         self.g_steps += 1
-        return loss
+        return total_loss
 
-    def sample(self, n: int, seed: int = 0) -> np.ndarray[Any, Any]:
-        """n images (n, H, W, C) float32 in [−1, 1] from the averaged generator; the first of more are the same."""
+    def sample(self, n: int, seed: int = 0, labels: Any = None) -> np.ndarray[Any, Any]:
+        """n images (n, H, W, C) float32 in [−1, 1] from the averaged generator; the first of more are the same.
+
+        labels: of what classes, (n,), if it takes labels; unless given, each class in turn.
+        """
         if n < 0:
             raise SettingError(f"sample: n={n}; a whole number of at least 0 is expected")
-        return self.generate(sample_latents(n, self.latent_size, seed))
+        if labels is None and self.classes:
+            labels = np.arange(n) % self.classes
+        return self.generate(sample_latents(n, self.latent_size, seed), labels)
 
-    def generate(self, latents: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def generate(self, latents: np.ndarray[Any, Any], labels: Any = None) -> np.ndarray[Any, Any]:
         """The averaged generator's images (N, H, W, C) for latents (N, latent_size), in evaluation mode."""
-        return generate(self.averaged, latents)
+        return generate(self.averaged, latents, labels)
 
     def latents(self, n: int, stream: str, *key: int) -> Tensor:
-        """n draws from N(0, I), (n, latent_size), of a stream derived from this GAN's seed; of those, its rows."""
+        """n draws from N(0, I), (n, latent_size), of a stream derived from this GAN's seed; a worker's rows."""
         draws = backend.generator(self.seed, stream, *key).standard_normal((n, self.latent_size))
         return self._on_device(draws[self.workers.rows(n).slice])
+
+    def labels(self, n: int, stream: str, *key: int) -> np.ndarray[Any, Any] | None:
+        """n classes drawn evenly, (n,), of a stream derived from this GAN's seed; of those, a worker's rows.
+
+        None where there are no classes.
+        """
+        if not self.classes:
+            return None
+        return backend.generator(self.seed, stream, *key).integers(0, self.classes, n)[self.workers.rows(n).slice]
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of all that the rest of a training depends on, besides the seed: `generator.layers.0.weight`, ….
@@ -172,18 +204,26 @@ class GAN:
         """As a Tensor where the players are, in their dtype."""
         return place_like(self.generator, images)
 
+    def _penalty(self, real: Tensor, fake: Tensor, labels: Any, rows: Rows) -> Tensor | None:
+        rng = generator_of_rows(backend.generator(self.seed, "penalty", self.d_steps), rows)
+        return self.objective.penalty(Labelled(self.discriminator, labels), real, fake, rng)
+
     def _reseed(self, moving: int, step: int, rows: Rows) -> None:
         """Give the dropout of both players streams of their own for this step of D (0) or G (1)."""
         for i, module in enumerate((self.discriminator, self.generator)):
-            module.reseed(self.seed, moving, step, i, rows=rows if self.workers.size > 1 else None)
+            module.reseed(self.seed, moving, step, i, rows=rows)
 
-    def _descend(self, loss: Tensor, optimizer: Optimizer, rows: Rows, numbers: list[Tensor]) -> list[Tensor]:
-        """One step down the whole batch's gradient; gives these numbers of the whole batch."""
+    def _descend(
+        self, loss: Tensor, optimizer: Optimizer, rows: Rows, *numbers: Tensor | None
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """One step down the whole batch's gradient; gives the loss and these numbers, those that there are, of it."""
         optimizer.zero_grad()
-        numbers = summed_backward(loss, optimizer.params, self.workers, rows.share, numbers)
+        known = [number for number in numbers if number is not None]
+        total, *rest = summed_backward(loss, optimizer.params, self.workers, rows.share, [loss, *known])
         optimizer.step()
         optimizer.zero_grad()
-        return numbers
+        whole = iter(rest)
+        return total, [None if number is None else next(whole) for number in numbers]
 
     def _update_average(self) -> None:
         for averaged, tensor in self._pairs:
@@ -196,19 +236,44 @@ def sample_latents(n: int, latent_size: int, seed: int) -> np.ndarray[Any, Any]:
     return backend.generator(seed, "samples").standard_normal((n, latent_size), np.float32)
 
 
-def generate(generator: Module, latents: Any) -> np.ndarray[Any, Any]:
+class Labelled(Module):
+    """A module with its labels filled in, so that it is a function of x alone."""
+
+    def __init__(self, module: Module, labels: Any):
+        self.module, self.labels = module, labels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return call(self.module, x, self.labels)
+
+
+def call(module: Module, x: Tensor, labels: Any) -> Tensor:
+    """module(x), or module(x, labels) where it takes them."""
+    return module(x, labels) if module.takes_labels else module(x)
+
+
+def generate(generator: Module, latents: Any, labels: Any = None) -> np.ndarray[Any, Any]:
     """The images (N, H, W, C) of a generator in evaluation mode for latents (N, latent_size).
 
-    Batches have one size, the last is filled up: so an image is the same to the byte, however many are asked for.
+    labels: (N,), where it takes them. Batches have one size, the last is filled up: so an image is the same to the
+    byte, however many are asked for.
     """
+    latents = np.asarray(latents)
+    if generator.takes_labels and np.shape(labels) != latents.shape[:1]:
+        raise ShapeError(f"{len(latents)} latents need as many labels; their shape is {np.shape(labels)}")
     parts = []
     with no_grad():
         for start in range(0, max(1, len(latents)), SAMPLE_BATCH):
-            batch = np.asarray(latents[start : start + SAMPLE_BATCH])
-            full = np.zeros((SAMPLE_BATCH, *batch.shape[1:]), batch.dtype)
-            full[: len(batch)] = batch
-            parts.append(generator(place_like(generator, full)).numpy()[: len(batch)])
+            batch = slice(start, start + SAMPLE_BATCH)
+            z = place_like(generator, _filled_up(latents[batch]))
+            y = _filled_up(np.asarray(labels)[batch]) if generator.takes_labels else None
+            parts.append(call(generator, z, y).numpy()[: len(latents[batch])])
     return np.concatenate(parts)
+
+
+def _filled_up(batch: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    full = np.zeros((SAMPLE_BATCH, *batch.shape[1:]), batch.dtype)
+    full[: len(batch)] = batch
+    return full
 
 
 def place_like(module: Module, array: Any) -> Tensor:

@@ -1,4 +1,7 @@
-"""Networks and recipes with a name: `small`, `dcgan`, `mlp`."""
+"""Networks and recipes with a name: `small`, `dcgan`, `mlp`.
+
+With a number of classes they are conditional: G and D take labels besides.
+"""
 
 import difflib
 from collections.abc import Callable
@@ -10,31 +13,51 @@ from . import backend
 from .errors import SettingError
 from .gan import GAN
 from .losses import Objective
-from .nn import BatchNorm, Conv, ConvTranspose, Dense, Dropout, Flatten, LeakyReLU, Module, Reshape, Sequential, Tanh
+from .nn import (
+    BatchNorm,
+    ConditionalBatchNorm,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Dropout,
+    Flatten,
+    JoinLabels,
+    LeakyReLU,
+    Module,
+    Projection,
+    Reshape,
+    Sequential,
+    Tanh,
+)
 from .nn.init import normal
 from .optim import Adam
 
 Shape = tuple[int, int, int]
 Builder = Callable[..., Module]
+LABEL_FEATURES = 10  # of `mlp`
 
 
-def small_generator(image_shape: Shape, latent_size: int, rng: np.random.Generator) -> Module:
+def small_generator(
+    image_shape: Shape, latent_size: int, rng: np.random.Generator, classes: int | None = None
+) -> Module:
     """Latents -> a quarter of the size, 64 channels -> half, 32 -> full size."""
     height, width, channels = _quarter("small", image_shape)
     return Sequential(
         Dense(latent_size, height * width * 64, bias=False, init=normal(0.02), rng=rng),
-        BatchNorm(height * width * 64),
+        _batch_norm(height * width * 64, classes),
         LeakyReLU(0.2),
         Reshape(height, width, 64),
         ConvTranspose(64, 32, 4, stride=2, padding="same", bias=False, rng=rng),
-        BatchNorm(32),
+        _batch_norm(32, classes),
         LeakyReLU(0.2),
         ConvTranspose(32, channels, 4, stride=2, padding="same", rng=rng),
         Tanh(),
     )
 
 
-def small_discriminator(image_shape: Shape, rng: np.random.Generator, spectral_norm: bool = True) -> Module:
+def small_discriminator(
+    image_shape: Shape, rng: np.random.Generator, classes: int | None = None, spectral_norm: bool = True
+) -> Module:
     """Two convolutions of stride 2 to 32 and 64 channels, and one number; each layer spectrally normalised."""
     height, width, channels = _quarter("small", image_shape)
     return Sequential(
@@ -43,30 +66,32 @@ def small_discriminator(image_shape: Shape, rng: np.random.Generator, spectral_n
         Conv(32, 64, 4, stride=2, padding="same", spectral_norm=spectral_norm, rng=rng),
         LeakyReLU(0.2),
         Flatten(),
-        Dense(height * width * 64, 1, spectral_norm=spectral_norm, rng=rng),
+        _logit(height * width * 64, classes, spectral_norm, rng),
     )
 
 
-def dcgan_generator(image_shape: Shape, latent_size: int, rng: np.random.Generator) -> Module:
+def dcgan_generator(
+    image_shape: Shape, latent_size: int, rng: np.random.Generator, classes: int | None = None
+) -> Module:
     """The generator of TensorFlow's DCGAN tutorial."""
     height, width, channels = _quarter("dcgan", image_shape)
     return Sequential(
         Dense(latent_size, height * width * 256, bias=False, rng=rng),
-        BatchNorm(height * width * 256),
+        _batch_norm(height * width * 256, classes),
         LeakyReLU(0.3),
         Reshape(height, width, 256),
         ConvTranspose(256, 128, 5, stride=1, padding="same", bias=False, rng=rng),
-        BatchNorm(128),
+        _batch_norm(128, classes),
         LeakyReLU(0.3),
         ConvTranspose(128, 64, 5, stride=2, padding="same", bias=False, rng=rng),
-        BatchNorm(64),
+        _batch_norm(64, classes),
         LeakyReLU(0.3),
         ConvTranspose(64, channels, 5, stride=2, padding="same", bias=False, rng=rng),
         Tanh(),
     )
 
 
-def dcgan_discriminator(image_shape: Shape, rng: np.random.Generator) -> Module:
+def dcgan_discriminator(image_shape: Shape, rng: np.random.Generator, classes: int | None = None) -> Module:
     """The discriminator of the same tutorial."""
     height, width, channels = _quarter("dcgan", image_shape)
     return Sequential(
@@ -77,15 +102,17 @@ def dcgan_discriminator(image_shape: Shape, rng: np.random.Generator) -> Module:
         LeakyReLU(0.3),
         Dropout(0.3),
         Flatten(),
-        Dense(height * width * 128, 1, rng=rng),
+        _logit(height * width * 128, classes, False, rng),
     )
 
 
-def mlp_generator(image_shape: Shape, latent_size: int, rng: np.random.Generator) -> Module:
+def mlp_generator(image_shape: Shape, latent_size: int, rng: np.random.Generator, classes: int | None = None) -> Module:
     """Dense layers alone: latents -> 256 -> 512 -> pixels."""
     pixels = image_shape[0] * image_shape[1] * image_shape[2]
+    told = [JoinLabels(classes, LABEL_FEATURES, rng=rng)] if classes else []
     return Sequential(
-        Dense(latent_size, 256, rng=rng),
+        *told,
+        Dense(latent_size + LABEL_FEATURES * len(told), 256, rng=rng),
         LeakyReLU(0.2),
         Dense(256, 512, rng=rng),
         LeakyReLU(0.2),
@@ -95,10 +122,17 @@ def mlp_generator(image_shape: Shape, latent_size: int, rng: np.random.Generator
     )
 
 
-def mlp_discriminator(image_shape: Shape, rng: np.random.Generator) -> Module:
+def mlp_discriminator(image_shape: Shape, rng: np.random.Generator, classes: int | None = None) -> Module:
     """Dense layers alone: pixels -> 256 -> one number."""
     pixels = image_shape[0] * image_shape[1] * image_shape[2]
-    return Sequential(Flatten(), Dense(pixels, 256, rng=rng), LeakyReLU(0.2), Dense(256, 1, rng=rng))
+    told = [JoinLabels(classes, LABEL_FEATURES, rng=rng)] if classes else []
+    return Sequential(
+        Flatten(),
+        *told,
+        Dense(pixels + LABEL_FEATURES * len(told), 256, rng=rng),
+        LeakyReLU(0.2),
+        Dense(256, 1, rng=rng),
+    )
 
 
 @dataclass(frozen=True)
@@ -132,11 +166,13 @@ def find_model(name: str) -> Model:
     return MODELS[name]
 
 
-def build_generator(name: str, image_shape: Shape, latent_size: int, seed: int = 0) -> Module:
+def build_generator(
+    name: str, image_shape: Shape, latent_size: int, seed: int = 0, classes: int | None = None
+) -> Module:
     """The named model's generator with fresh weights, drawn from a stream derived from the seed."""
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise SettingError(f"image shape {image_shape}: (height, width, channels) is expected, each at least 1")
-    return find_model(name).generator(image_shape, latent_size, backend.generator(seed, "weights of G"))
+    return find_model(name).generator(image_shape, latent_size, backend.generator(seed, "weights of G"), classes)
 
 
 def build_gan(
@@ -146,14 +182,17 @@ def build_gan(
     lr: float | None = None,
     seed: int = 0,
     average: float | None = None,
+    classes: int | None = None,
 ) -> GAN:
     """The named model as a GAN ready to be trained; what is None is as its recipe says.
 
+    classes: how many, for a conditional GAN: class-conditional batch norm in G and a projection in D, but in `mlp`
+    label vectors that are joined to what each player sees.
     Raises SettingError for an unknown name or an image shape that the networks can't make.
     """
     model = find_model(name)
-    generator = build_generator(name, image_shape, model.latent_size, seed)
-    discriminator = model.discriminator(image_shape, rng=backend.generator(seed, "weights of D"))
+    generator = build_generator(name, image_shape, model.latent_size, seed, classes)
+    discriminator = model.discriminator(image_shape, backend.generator(seed, "weights of D"), classes)
     for player in (generator, discriminator):
         player.to(backend.device())
     lr = model.lr if lr is None else lr
@@ -166,7 +205,19 @@ def build_gan(
         latent_size=model.latent_size,
         seed=seed,
         average=model.average if average is None else average,
+        classes=classes,
     )
+
+
+def _batch_norm(features: int, classes: int | None) -> Module:
+    return ConditionalBatchNorm(features, classes) if classes else BatchNorm(features)
+
+
+def _logit(features: int, classes: int | None, spectral_norm: bool, rng: np.random.Generator) -> Module:
+    """The last layer of D."""
+    if classes:
+        return Projection(features, classes, spectral_norm, rng)
+    return Dense(features, 1, spectral_norm=spectral_norm, rng=rng)
 
 
 def _quarter(model: str, image_shape: Shape) -> Shape:

@@ -126,15 +126,17 @@ def profile_training(gan: GAN, data: Dataset, batch_size: int, steps: int = STEP
     """
     if steps < 1 or warm_up < 0:
         raise SettingError(f"profile_training(steps={steps}, warm_up={warm_up}): at least 1 and 0 are expected")
-    batches = data.batches(batch_size, gan.seed)
+    batches = data.labelled_batches(batch_size, gan.seed)
+    if gan.classes is None:
+        batches = ((images, None) for images, _ in batches)
     for _ in range(warm_up):
-        gan.discriminator_step(next(batches))
+        gan.discriminator_step(*next(batches))
         gan.generator_step(batch_size)
     with profile(G=gan.generator, D=gan.discriminator) as result:
         for _ in range(steps):
             with result.at(part=BATCH):
-                real = next(batches)
-            gan.discriminator_step(real)
+                real, labels = next(batches)
+            gan.discriminator_step(real, labels)
             gan.generator_step(batch_size)
             result.lap()
     return result

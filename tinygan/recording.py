@@ -62,13 +62,16 @@ class Recorder:
         if self.problem is None:  # else the whole log is written as soon as that is possible again
             self._attempt(lambda folder: self._append(folder, line))
 
-    def samples(self, step: int, images: np.ndarray[Any, Any], players: Arrays, counts: dict[str, int]) -> None:
-        """The images of the fixed latents, and the model that made them."""
+    def samples(
+        self, step: int, images: np.ndarray[Any, Any], players: Arrays, counts: dict[str, int], columns: int
+    ) -> None:
+        """The images of the fixed latents, in so many columns, and the model that made them."""
 
         def write(folder: Path) -> None:
             checkpoint.save(folder / "model.npz", players, counts)
-            plotting.save_grid(images, folder / "samples" / f"step-{step:06}.png", scale=1)
-            plotting.save_grid(images, folder / "samples.png", description=f"64 samples after {step} steps.")
+            plotting.save_grid(images, folder / "samples" / f"step-{step:06}.png", columns, scale=1)
+            description = f"{len(images)} samples after {step} steps."
+            plotting.save_grid(images, folder / "samples.png", columns, description=description)
 
         self._attempt(write)
 

@@ -92,5 +92,10 @@ class RowsGenerator:
             self.generator.random(1, np.float32)
 
 
+def generator_of_rows(generator: np.random.Generator, rows: Rows) -> Any:
+    """The generator itself where these rows are all, else one that gives their numbers alone."""
+    return generator if rows.size == rows.total else RowsGenerator(generator, rows)
+
+
 def _shape(size: int | tuple[int, ...]) -> tuple[int, ...]:
     return (size,) if isinstance(size, int) else tuple(size)

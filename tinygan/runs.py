@@ -15,7 +15,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -99,31 +99,42 @@ def finite(arrays: Arrays, step: int) -> Arrays:
     return arrays
 
 
-def load_generator(folder: str | os.PathLike[str]) -> tuple[Module, int]:
-    """The averaged generator of a run, in evaluation mode, and its latent size.
+class Trained(NamedTuple):
+    """A generator in evaluation mode, its latents' size, and of how many classes it draws (None: it isn't told)."""
+
+    generator: Module
+    latent_size: int
+    classes: int | None
+
+
+def load_generator(folder: str | os.PathLike[str]) -> Trained:
+    """The averaged generator of a run.
 
     Raises FileError where the run has no model, DataError or SettingError where its files don't belong together.
     """
     folder = Path(folder)
     config = read_config(folder)
-    name, shape, latent_size = (config.get(key) for key in ("model", "image_shape", "latent_size"))
+    name, shape, latent_size, classes = (config.get(key) for key in ("model", "image_shape", "latent_size", "classes"))
     sizes = [latent_size, *(shape if isinstance(shape, list) else [])]
-    if not isinstance(name, str) or len(sizes) != 4 or not all(type(n) is int and 0 < n <= 8192 for n in sizes):
-        raise DataError(f"{folder / 'config.json'} lacks a sound model, image_shape or latent_size")
+    sound = len(sizes) == 4 and all(type(n) is int and 0 < n <= 8192 for n in [*sizes, classes or 1])
+    if not isinstance(name, str) or not sound:
+        raise DataError(f"{folder / 'config.json'} lacks a sound model, image_shape, latent_size or classes")
     if name not in models.MODELS:
         raise SettingError(f"{folder}: its generator {name!r} isn't one of tinygan's own; load model.npz from Python")
     arrays, _ = checkpoint.load(folder / "model.npz")
     state = {k.removeprefix("averaged."): a for k, a in arrays.items() if k.startswith("averaged.")}
     height, width, channels, weights = *sizes[1:], sum(a.size for a in state.values())
-    if height * width * (16 * sizes[0] + 512 * channels) > 64 * weights + 2**20:  # what our networks take, and some
+    if (
+        height * width * (16 * sizes[0] + 512 * channels + 16 * (classes or 0)) > 64 * weights + 2**20
+    ):  # what our networks take, and some
         raise DataError(f"{folder}: model.npz and config.json don't belong together: {weights:,} weights are too few "
                         f"for latents of size {sizes[0]} and images of shape {tuple(sizes[1:])}")  # fmt: skip
-    generator = models.build_generator(name, (height, width, channels), sizes[0])
+    generator = models.build_generator(name, (height, width, channels), sizes[0], classes=classes)
     try:
         generator.load_state_dict(state)
     except ShapeError as error:
         raise DataError(f"{folder}: model.npz and config.json don't belong together: {error}") from error
-    return generator.to(backend.device()).eval(), sizes[0]
+    return Trained(generator.to(backend.device()).eval(), sizes[0], classes)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -22,6 +22,22 @@ def draw_latents(n: int, latent_size: int, seed: int = 0) -> Array:
     return sample_latents(n, latent_size, seed)
 
 
+def choose_labels(n: int, classes: int | None, label: int | None = None) -> Array | None:
+    """What n samples should show, (n,): all `label`, or each class in turn; None for a generator without classes.
+
+    Raises SettingError for a label that the generator doesn't know.
+    """
+    if classes is None:
+        if label is not None:
+            raise SettingError(
+                f"label {label}: this generator can't be told what to draw; train one with --conditional"
+            )
+        return None
+    if label is not None and not 0 <= label < classes:
+        raise SettingError(f"label {label}: the generator draws {classes} classes, 0 to {classes - 1}")
+    return np.arange(n) % classes if label is None else np.full(n, label)
+
+
 def walk_latents(n: int, stops: int, latent_size: int, seed: int = 0) -> Array:
     """n walks from one draw to another, `stops` latents each: (n · stops, latent_size).
 

@@ -18,7 +18,7 @@ from .autograd import Tensor
 from .data import Dataset
 from .errors import DataError, NonFiniteError, SettingError, ShapeError
 from .files import only_writer
-from .gan import GAN, PLAYERS, generate
+from .gan import GAN, PLAYERS
 from .progress import Progress, say
 from .recording import Recorder
 from .signals import DEFAULTS, Interruption, held_signals
@@ -28,7 +28,8 @@ class Trainer:
     """Trains a GAN on data and keeps a run folder (see `runs`).
 
     data: a Dataset, or an array (N, H, W, C) float32 in [−1, 1].   out: the folder, which must not exist yet; None:
-    nothing is written.   d_steps: D's steps for each of G's.   log_every, sample_every: in steps.
+    nothing is written.   d_steps: D's steps for each of G's; None: as many as the objective's paper takes.
+    log_every, sample_every: in steps.
     checkpoint_every, checkpoint_minutes: in steps of G and in minutes, whichever is over first; None: not so.
     config: what else to write into config.json.   progress: show a bar.
     resume: go on with the run in `out`, if there is one, from its newest checkpoint: to the same bytes, as if it had
@@ -47,7 +48,7 @@ class Trainer:
         data: Dataset | np.ndarray[Any, Any],
         out: str | os.PathLike[str] | None = None,
         batch_size: int = 64,
-        d_steps: int = 1,
+        d_steps: int | None = None,
         log_every: int = 10,
         sample_every: int = 100,
         checkpoint_every: int | None = None,
@@ -56,6 +57,7 @@ class Trainer:
         progress: bool = True,
         resume: bool = False,
     ):
+        d_steps = gan.objective.d_steps if d_steps is None else d_steps
         if min(batch_size, d_steps, log_every, sample_every, checkpoint_every or 1) < 1:
             raise SettingError(
                 "Trainer: batch_size, d_steps, log_every, sample_every and checkpoint_every are at least 1"
@@ -69,8 +71,14 @@ class Trainer:
         self._writes = self.workers.rank == 0
         self.progress = progress and self._writes
         self.checkpoint_every, self.checkpoint_minutes = checkpoint_every, checkpoint_minutes
-        self.latents = backend.generator(gan.seed, "grid").standard_normal((64, gan.latent_size), np.float32)
-        made = generate(gan.averaged, self.latents[:1]).shape[1:]
+        if gan.classes is not None and not 0 < (self.data.classes or 0) <= gan.classes:
+            have = "no labels" if self.data.classes is None else f"labels up to {self.data.classes - 1}"
+            raise DataError(f"{self.data.name} has {have}, but this GAN is conditional, of {gan.classes} classes")
+        self.columns = gan.classes if gan.classes and gan.classes <= 16 else 8  # of the grid: a class each, or just so
+        shown = 64 // self.columns * self.columns
+        self.latents = backend.generator(gan.seed, "grid").standard_normal((shown, gan.latent_size), np.float32)
+        self.labels = np.arange(shown) % gan.classes if gan.classes else None
+        made = gan.generate(self.latents[:1], None if self.labels is None else self.labels[:1]).shape[1:]
         if made != self.data.image_shape:
             raise ShapeError(f"the generator makes images of shape {made}, the data have {self.data.image_shape}")
         self.step, self.seconds = 0, 0.0  # both with what was trained before a resume
@@ -90,7 +98,7 @@ class Trainer:
                 runs.refuse_existing(self.folder)
         if self.workers.size > 1:
             self._take_up_worker_0()
-        self.batches = self.data.batches(batch_size, gan.seed, gan.d_steps, self.rows.slice)
+        self.batches = self.data.labelled_batches(batch_size, gan.seed, gan.d_steps, self.rows.slice)
 
     @property
     def log(self) -> list[dict[str, float]]:
@@ -134,7 +142,8 @@ class Trainer:
         signalled = None
         while not (self._had(steps, minutes) or signalled):
             for _ in range(self.d_steps):
-                d_loss = self.gan.discriminator_step(next(self.batches), self.batch_size)
+                real, labels = next(self.batches)
+                d_loss = self.gan.discriminator_step(real, labels if self.gan.classes else None, self.batch_size)
             g_loss = self.gan.generator_step(self.batch_size)
             signalled = self._agree(interruption)
             self._after_step(d_loss, g_loss, bar)
@@ -231,8 +240,9 @@ class Trainer:
     def _checked_line(self) -> dict[str, float]:
         """The log's line for this step. Raises NonFiniteError where a loss is NaN or infinite."""
         line = dict(zip(("step", "d_loss", "g_loss"), (self.step, *map(float, self._losses)), strict=True))
-        if self.gan.value is not None:
-            line["value"] = float(self.gan.value)
+        for name in ("value", "penalty"):
+            if (number := getattr(self.gan, name)) is not None:
+                line[name] = float(number)
         if not all(map(math.isfinite, line.values())):
             raise NonFiniteError(
                 f"step {self.step}: D's loss is {line['d_loss']}, G's {line['g_loss']}. Training stopped; the samples "
@@ -249,7 +259,9 @@ class Trainer:
             return
         players = {name: array for name, array in state.items() if name.startswith(tuple(f"{p}." for p in PLAYERS))}
         counts = {"g_steps": self.gan.g_steps, "d_steps": self.gan.d_steps}
-        self.recorder.samples(self.step, self.gan.generate(self.latents), players, counts)
+        images = self.gan.generate(self.latents, self.labels)
+        self.recorder.samples(self.step, images, players, counts, self.columns)
+        self._sampled_at = self.step
 
     def _save(self) -> None:
         """A checkpoint."""
@@ -296,11 +308,12 @@ class Trainer:
         """Raise DataError or SettingError where another worker would train something else."""
         if self.workers.size == 1:
             return
-        if others := self.workers.differing(self.data.fingerprint):
+        recipe = self._recipe()
+        if others := self.workers.differing(recipe.pop("data")["sha256"]):
             raise DataError(f"{self.data.name}: the data of workers {_list(others)} differ from worker 0's, in number "
                             "or values: give each worker the same files")  # fmt: skip
-        recipe = json.dumps(self._recipe() | {"data": None}, sort_keys=True).encode()
-        if others := self.workers.differing(hashlib.sha256(recipe).hexdigest()):
+        digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+        if others := self.workers.differing(digest):
             raise SettingError(f"workers {_list(others)} were given another run than worker 0: the GAN's layers, the "
                                "optimizers, and the Trainer's numbers have to be the same for all")  # fmt: skip
 
@@ -321,6 +334,7 @@ class Trainer:
     def _recipe(self) -> dict[str, Any]:
         """What makes this run this run: with the versions, all that its bytes depend on."""
         gan = self.gan
+        fingerprint = self.data.labelled_fingerprint if gan.classes else self.data.fingerprint
         return {
             "batch_size": self.batch_size,
             "d_steps": self.d_steps,
@@ -329,9 +343,10 @@ class Trainer:
             "seed": gan.seed,
             "latent_size": gan.latent_size,
             "average": gan.average,
-            "objective": type(gan.objective).__name__,
+            "objective": gan.objective.describe(),
+            "classes": gan.classes,
             "image_shape": list(self.data.image_shape),
-            "data": {"name": self.data.name, "source": self.data.source, "sha256": self.data.fingerprint},
+            "data": {"name": self.data.name, "source": self.data.source, "sha256": fingerprint},
             "g_optimizer": gan.g_optimizer.describe(),
             "d_optimizer": gan.d_optimizer.describe(),
             "generator": gan.generator.describe(),

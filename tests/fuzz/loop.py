@@ -215,7 +215,7 @@ def model_case(rng, folder):
     checkpoint.save(folder / "model.npz", arrays, {})
     runs.save_json(folder / "config.json", {"model": "mlp", "image_shape": [1, 1, 1], "latent_size": 64})
     _damage_run(folder, rng)
-    generator, latent_size = runs.load_generator(folder)
+    generator, latent_size, _ = runs.load_generator(folder)
     assert tg.gan.generate(generator, np.zeros((1, latent_size), np.float32)).size == 1
 
 

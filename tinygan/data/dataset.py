@@ -52,13 +52,30 @@ class Dataset:
         digest.update(self.images.data)
         return digest.hexdigest()
 
-    def batches(self, batch_size: int, seed: int, start: int = 0, rows: slice = slice(None)) -> Iterator[Images]:
-        """Batches (batch_size, H, W, C) without end, from batch number `start` on; of each, these rows.
+    @cached_property
+    def labelled_fingerprint(self) -> str:
+        """SHA-256 of the images, their shape and their labels."""
+        labels = b"" if self.labels is None else self.labels.tobytes()
+        return hashlib.sha256(self.fingerprint.encode() + labels).hexdigest()
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes the labels are of: one more than the largest; None where there are no labels."""
+        return None if self.labels is None else int(self.labels.max()) + 1
+
+    def batches(self, batch_size: int, seed: int, start: int = 0) -> Iterator[Images]:
+        """Batches (batch_size, H, W, C) without end, from batch number `start` on.
 
         Each epoch is a new permutation that follows from the seed and the epoch's number; what is left
         over at its end, less than a batch, is dropped. Skipping to `start` costs nothing.
         Raises DataError where a batch is larger than the data, SettingError for numbers out of range.
         """
+        return (images for images, _ in self.labelled_batches(batch_size, seed, start))
+
+    def labelled_batches(
+        self, batch_size: int, seed: int, start: int = 0, rows: slice = slice(None)
+    ) -> Iterator[tuple[Images, Labels | None]]:
+        """The same batches, each with its labels (batch_size,), or None; of each, these rows."""
         if batch_size < 1 or start < 0:
             raise SettingError(
                 f"batches(batch_size={batch_size}, start={start}): at least 1 and at least 0 are expected"
@@ -70,13 +87,14 @@ class Dataset:
             )
         return self._batches(batch_size, seed, start, rows)
 
-    def _batches(self, batch_size: int, seed: int, start: int, rows: slice) -> Iterator[Images]:
+    def _batches(self, batch_size: int, seed: int, start: int, rows: slice) -> Iterator[tuple[Images, Labels | None]]:
         per_epoch = len(self) // batch_size
         first_epoch, skip = divmod(start, per_epoch)
         for epoch in itertools.count(first_epoch):
             order = generator(seed, "shuffle", epoch).permutation(len(self))
             for i in range(skip, per_epoch):
-                yield self.images[order[i * batch_size : (i + 1) * batch_size][rows]]
+                chosen = order[i * batch_size : (i + 1) * batch_size][rows]
+                yield self.images[chosen], None if self.labels is None else self.labels[chosen]
             skip = 0
 
 

@@ -19,10 +19,12 @@ def find_samples(place: str | os.PathLike[str], n: int | None = None, seed: int 
     """
     path = Path(place)
     if runs.is_run(path):
-        generator, latent_size = runs.load_generator(path)
-        images = generate(generator, sampling.draw_latents(SAMPLES if n is None else n, latent_size, seed))
+        trained = runs.load_generator(path)
+        latents = sampling.draw_latents(SAMPLES if n is None else n, trained.latent_size, seed)
+        labels = sampling.choose_labels(len(latents), trained.classes)
+        images = generate(trained.generator, latents, labels)
         source = f"{len(images):,} samples of the averaged generator in {path}, seed {seed}"
-        return Dataset(images, None, f"the run {path}", source)
+        return Dataset(images, labels, f"the run {path}", source)
     if not path.exists():
         raise DataError(f"{path} isn't there; a run, a folder of images, a .npy or a .npz is expected")
     if not path.is_dir():

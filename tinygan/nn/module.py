@@ -11,7 +11,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Tensor, no_grad, wrap
 from ..errors import DeviceError, SettingError, ShapeError
-from ..rows import Rows, RowsGenerator
+from ..rows import Rows, generator_of_rows
 
 Self = TypeVar("Self", bound="Module")
 Trace = list[tuple["Module", tuple[int, ...]]]  # which module gave an output of which shape
@@ -50,15 +50,20 @@ class Module:
 
     A subclass sets Parameters, Buffers and other Modules (or lists of them) as attributes, in the order in which
     they are to be listed, and defines forward(x). Calling the module calls that.
+    takes_labels: whether it is forward(x, labels), with labels (N,), whole numbers from 0: what each example should be.
     """
 
     training = True
+    takes_labels = False
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *labels: Any) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__}.forward")
 
-    def __call__(self, x: Tensor) -> Tensor:
-        y = self.forward(x if isinstance(x, Tensor) else Tensor(x))
+    def __call__(self, x: Tensor, *labels: Any) -> Tensor:
+        if len(labels) != self.takes_labels:
+            expected = "takes labels besides: (x, labels)" if self.takes_labels else "takes no labels"
+            raise SettingError(f"{type(self).__name__} {expected}; it was called with {1 + len(labels)} arguments")
+        y = self.forward(x if isinstance(x, Tensor) else Tensor(x), *labels)
         trace = _trace.get()
         if trace is not None:
             trace.append((self, y.shape))
@@ -128,7 +133,7 @@ class Module:
         for i, module in enumerate(self.modules()):
             if hasattr(module, "rng"):
                 generator = backend.generator(seed, "dropout", *key, i)
-                module.rng = generator if rows is None else RowsGenerator(generator, rows)
+                module.rng = generator if rows is None else generator_of_rows(generator, rows)
 
     def to(self: Self, target: Any) -> Self:
         """Move to a device ("cpu", "gpu") or convert to a float dtype ("float32", "float64"); gives the module back."""
@@ -185,7 +190,8 @@ class Module:
             try:
                 with no_grad():
                     twin = copy.deepcopy(self).eval()
-                    twin(wrap(backend.to_device(np.zeros((1, *input_shape), like.dtype), like.device)))
+                    x = wrap(backend.to_device(np.zeros((1, *input_shape), like.dtype), like.device))
+                    twin(x, *[[0]] * self.takes_labels)
             finally:
                 _trace.reset(token)
             by_twin = {id(module): str(("N", *shape[1:])).replace("'", "") for module, shape in trace}
@@ -206,18 +212,22 @@ class Module:
 
 
 class Sequential(Module):
-    """Layers one after another. An error about shapes names the layer."""
+    """Layers one after another. An error about shapes names the layer.
+
+    If some of them take labels, it takes them too, and hands them to those.
+    """
 
     def __init__(self, *layers: Module):
         for i, layer in enumerate(layers):
             if not isinstance(layer, Module):
                 raise SettingError(f"Sequential: layer {i} is {layer!r}; a layer is expected, such as Tanh()")
         self.layers = list(layers)
+        self.takes_labels = any(layer.takes_labels for layer in layers)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *labels: Any) -> Tensor:
         for i, layer in enumerate(self.layers):
             try:
-                x = layer(x)
+                x = layer(x, *labels) if layer.takes_labels else layer(x)
             except ShapeError as error:
                 before = f"the output of layer {i - 1}, {self.layers[i - 1].describe()}" if i else "the network's input"
                 raise ShapeError(
