@@ -266,6 +266,25 @@ def test_one_alone_is_what_it_was_without_workers():
     assert train() == train(Workers()) == run_together(1, train)[0]
 
 
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_latents_and_labels_of_large_batches(size):
+    """Several streams, whose borders aren't those of the workers."""
+
+    def work(workers):
+        gan = models.build_gan("mlp", SHAPE, classes=5)
+        gan.join(workers)
+        return [(gan.latents(n, "test", 3).numpy(), gan.labels(n, "test", 3)) for n in (1024, 1025, 2500)]
+
+    (whole,) = run_together(1, work)
+    found = run_together(size, work)
+    for k, (latents, labels) in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([f[k][0] for f in found]), latents)
+        np.testing.assert_array_equal(np.concatenate([f[k][1] for f in found]), labels)
+        assert len(labels) == len(latents) and len({row.tobytes() for row in latents}) == len(latents)
+    first = backend.generator(0, "test", 3).standard_normal((1024, 64)).astype(np.float32)
+    np.testing.assert_array_equal(whole[2][0][:1024], first)
+
+
 @pytest.mark.parametrize("objective", ["wgan-gp", "r1", "hinge"])
 def test_penalties_of_workers_are_one(objective):
     """Gradients inside the loss, to second order, with the ε of each sample; and labels, of images and drawn ones."""

@@ -1,7 +1,7 @@
 """The game: a generator, a discriminator, what each minimises, and one step of each with the other left alone."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from .rows import Rows, generator_of_rows
 from .workers import Workers
 
 SAMPLE_BATCH = 64
+STREAM_ROWS = 1024  # so a worker draws few latents that aren't its own, however many workers there are
 PLAYERS = ("generator", "discriminator", "averaged")
 PARTS = (*PLAYERS, "g_optimizer", "d_optimizer")
 COUNTS = ("g_steps", "d_steps")
@@ -163,8 +164,8 @@ class GAN:
 
     def latents(self, n: int, stream: str, *key: int) -> Tensor:
         """n draws from N(0, I), (n, latent_size), of a stream derived from this GAN's seed; a worker's rows."""
-        draws = backend.generator(self.seed, stream, *key).standard_normal((n, self.latent_size))
-        return self._on_device(draws[self.workers.rows(n).slice])
+        draws = self._draw(n, lambda g, count: g.standard_normal((count, self.latent_size)), stream, *key)
+        return self._on_device(draws)
 
     def labels(self, n: int, stream: str, *key: int) -> np.ndarray[Any, Any] | None:
         """n classes drawn evenly, (n,), of a stream derived from this GAN's seed; of those, a worker's rows.
@@ -173,7 +174,7 @@ class GAN:
         """
         if not self.classes:
             return None
-        return backend.generator(self.seed, stream, *key).integers(0, self.classes, n)[self.workers.rows(n).slice]
+        return self._draw(n, lambda g, count: g.integers(0, self.classes, count), stream, *key)
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of all that the rest of a training depends on, besides the seed: `generator.layers.0.weight`, ….
@@ -207,6 +208,20 @@ class GAN:
     def _penalty(self, real: Tensor, fake: Tensor, labels: Any, rows: Rows) -> Tensor | None:
         rng = generator_of_rows(backend.generator(self.seed, "penalty", self.d_steps), rows)
         return self.objective.penalty(Labelled(self.discriminator, labels), real, fake, rng)
+
+    def _draw(
+        self, n: int, draw: Callable[[np.random.Generator, int], Any], stream: str, *key: int
+    ) -> np.ndarray[Any, Any]:
+        """This worker's rows of n, each STREAM_ROWS of which are drawn from a stream of their own.
+
+        The first of these streams has no number, as it is nearly always the only one.
+        """
+        rows = self.workers.rows(n)
+        numbers = range(rows.start // STREAM_ROWS, max(1, -(-rows.stop // STREAM_ROWS)))
+        streams = [backend.generator(self.seed, stream, *key, *([i] if i else [])) for i in numbers]
+        parts = [draw(g, min(STREAM_ROWS, n - i * STREAM_ROWS)) for i, g in zip(numbers, streams, strict=True)]
+        first = numbers.start * STREAM_ROWS
+        return np.concatenate(parts)[rows.start - first : rows.stop - first]
 
     def _reseed(self, moving: int, step: int, rows: Rows) -> None:
         """Give the dropout of both players streams of their own for this step of D (0) or G (1)."""
