@@ -116,6 +116,8 @@ def test_an_error_of_one_worker_ends_all():
         raise AssertionError("the others wait in vain")
 
     before = threading.active_count()
+    with pytest.raises(SettingError, match="waits for the others, but one of them has finished: all workers have to"):
+        run_together(3, lambda workers: workers.rank and workers.wait())
     with pytest.raises(ZeroDivisionError, match="worker 1"):
         run_together(3, work)
     assert threading.active_count() == before
@@ -354,7 +356,7 @@ def test_large_gradients_leave_while_the_rest_is_computed():
     wide = BUNDLE_BYTES // 8 // 16
 
     def work(workers):
-        workers = Counting(workers.rank, workers.size, workers._barrier, workers._table)
+        workers = Counting(workers.rank, workers.meeting)
         rng = np.random.default_rng(0)
         weights = [tg.Tensor(rng.standard_normal(s) / 9, requires_grad=True) for s in ((3, wide), (wide, 16), (16, 1))]
         x = tg.Tensor(part(workers, draw(5, 3)))

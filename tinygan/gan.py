@@ -125,7 +125,7 @@ class GAN:
             penalty = self._penalty(x, fake, labels, rows)
         loss = loss if penalty is None else loss + penalty
         value = losses.value(real_logits.detach(), fake_logits.detach()) if self.objective.log_odds else None
-        total_loss, (self.value, self.penalty) = self._descend(loss, self.d_optimizer, rows, value, penalty)
+        total_loss, (self.value, self.penalty) = _descend(loss, self.d_optimizer, self.workers, rows, value, penalty)
         self.objective.constrain(self.discriminator)
         self.d_steps += 1
         return total_loss
@@ -142,7 +142,7 @@ class GAN:
         with frozen():
             logits = call(self.discriminator, fake, labels)
         loss = self.objective.generator(logits)
-        total_loss, _ = self._descend(loss, self.g_optimizer, rows)
+        total_loss, _ = _descend(loss, self.g_optimizer, self.workers, rows)
         self._update_average()
         self.g_steps += 1
         return total_loss
@@ -228,18 +228,6 @@ class GAN:
         for i, module in enumerate((self.discriminator, self.generator)):
             module.reseed(self.seed, moving, step, i, rows=rows)
 
-    def _descend(
-        self, loss: Tensor, optimizer: Optimizer, rows: Rows, *numbers: Tensor | None
-    ) -> tuple[Tensor, list[Tensor | None]]:
-        """One step down the whole batch's gradient; gives the loss and these numbers, those that there are, of it."""
-        optimizer.zero_grad()
-        known = [number for number in numbers if number is not None]
-        total, *rest = summed_backward(loss, optimizer.params, self.workers, rows.share, [loss, *known])
-        optimizer.step()
-        optimizer.zero_grad()
-        whole = iter(rest)
-        return total, [None if number is None else next(whole) for number in numbers]
-
     def _update_average(self) -> None:
         for averaged, tensor in self._pairs:
             array = averaged.writable()
@@ -300,6 +288,19 @@ def place_like(module: Module, array: Any) -> Tensor:
 
 def _tensors(module: Module) -> list[Tensor]:
     return [*module.parameters(), *module.named_buffers().values()]
+
+
+def _descend(
+    loss: Tensor, optimizer: Optimizer, workers: Workers, rows: Rows, *numbers: Tensor | None
+) -> tuple[Tensor, list[Tensor | None]]:
+    """One step down the whole batch's gradient; gives the loss and these numbers, those that there are, of it."""
+    optimizer.zero_grad()
+    known = [number for number in numbers if number is not None]
+    total, *rest = summed_backward(loss, optimizer.params, workers, rows.share, [loss, *known])
+    optimizer.step()
+    optimizer.zero_grad()
+    whole = iter(rest)
+    return total, [None if number is None else next(whole) for number in numbers]
 
 
 def _check_owner(name: str, optimizer: Optimizer, player: str, module: Module) -> None:

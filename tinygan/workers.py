@@ -80,50 +80,73 @@ class Workers:
         return self  # a copied layer works along with the same others
 
 
-class ThreadWorkers(Workers):
-    """Workers in threads of one process, who meet to exchange arrays. See `run_together`."""
+class Meeting:
+    """Where workers that are threads put down their arrays and take up everybody's: one round after another."""
 
-    def __init__(self, rank: int, size: int, barrier: threading.Barrier, table: list[Array]):
-        self.rank, self.size, self._barrier, self._table = rank, size, barrier, table
+    def __init__(self, size: int):
+        self.size, self.round = size, dict[int, Array]()
+        self.changed = threading.Condition()
+        self.left = False  # whether one has gone, and won't come to any more rounds
+
+    def exchange(self, rank: int, array: Array) -> list[Array]:
+        """Everybody's arrays, by rank. Raises SettingError where not all come."""
+        with self.changed:
+            arrays = self.round
+            arrays[rank] = array.copy()
+            if len(arrays) == self.size:
+                self.round = {}
+                self.changed.notify_all()
+            while len(arrays) < self.size:
+                if self.left:
+                    raise SettingError(
+                        f"worker {rank} waits for the others, but one of them has finished: all workers have to make "
+                        "the same calls of sum and broadcast, in the same order"
+                    )
+                self.changed.wait()
+            return [arrays[i] for i in range(self.size)]
+
+    def leave(self) -> None:
+        """Nobody has to wait for this worker any more: in vain it would be."""
+        with self.changed:
+            self.left = True
+            self.changed.notify_all()
+
+
+class ThreadWorkers(Workers):
+    """Workers in threads of one process. See `run_together`."""
+
+    def __init__(self, rank: int, meeting: Meeting):
+        self.rank, self.size, self.meeting = rank, meeting.size, meeting
 
     def sum(self, array: Array) -> Array:
-        parts = self._exchange(array)
+        parts = self.meeting.exchange(self.rank, array)
         total = parts[0]
         for part in parts[1:]:
             total = total + part  # in the workers' order, so that all have the same bytes
         return total
 
     def broadcast(self, array: Array) -> Array:
-        return self._exchange(array)[0].copy()
-
-    def _exchange(self, array: Array) -> list[Array]:
-        """Everybody's array, by rank."""
-        self._table[self.rank] = array
-        self._barrier.wait()
-        parts = list(self._table)
-        self._barrier.wait()  # before anybody puts down the next
-        return parts
+        return self.meeting.exchange(self.rank, array)[0].copy()
 
 
 def run_together(size: int, work: Callable[[Workers], Result]) -> list[Result]:
     """work(worker) for each of `size` workers, side by side in threads; what they give, by rank.
 
-    Where one fails, the others are stopped at the next meeting, and its error is raised here.
+    The first error is raised here. Where one worker fails, those that wait for it are stopped.
     """
     if size < 1:
         raise SettingError(f"run_together: size={size}; at least 1 worker is expected")
-    barrier, table = threading.Barrier(size), [None] * size
+    meeting = Meeting(size)
     results: dict[int, Result] = {}
     errors: list[BaseException] = []
 
     def run(rank: int) -> None:
         try:
-            results[rank] = work(ThreadWorkers(rank, size, barrier, table))
-        except threading.BrokenBarrierError:
-            pass  # another worker's error is the reason
+            results[rank] = work(ThreadWorkers(rank, meeting))
         except BaseException as error:
             errors.append(error)
-            barrier.abort()
+        finally:
+            meeting.leave()
 
     contexts = [contextvars.copy_context() for _ in range(size)]
     threads = [threading.Thread(target=c.run, args=(run, rank), daemon=True) for rank, c in enumerate(contexts)]
