@@ -1,5 +1,6 @@
 """Processes over MPI: the same gradients as one, and no hang when one dies. With the extra `mpi`; see .ci/run."""
 
+import importlib
 import importlib.util
 import json
 import os
@@ -289,3 +290,57 @@ def test_processes_of_one_machine_share_its_cores(monkeypatch):
     monkeypatch.setenv("TINYGAN_THREADS", "5")
     threads.share_cores(2)
     assert threads._count is None
+
+
+# ---------------------------------------------------------------- on paper
+
+
+@pytest.fixture
+def paper(monkeypatch):
+    """tests/benchmarks/workers.py"""
+    monkeypatch.syspath_prepend(str(HERE / "benchmarks"))
+    yield importlib.import_module("workers")
+    sys.modules.pop("workers", None)
+
+
+def test_the_model_of_a_sum(paper):
+    """By hand: three rounds of everything, or twice three rounds and 7/8 of it twice, whichever is less."""
+    net = paper.Net("", 1e-3, 1e6)
+    assert net.sum(1e9, 1) == 0
+    assert net.sum(8, 8) == pytest.approx(3 * (1e-3 + 8e-6))
+    assert net.sum(1e6, 8) == pytest.approx(6e-3 + 2 * 7 / 8)
+    assert net.sum(1e6, 5) == pytest.approx(6e-3 + 2 * 4 / 5)
+
+
+def test_the_model_of_a_step(paper):
+    net, machine = paper.Net("", 1e-3, 1e6), paper.Machine(0.5, 0.01, (8, 1_000_000))
+    assert machine.step(64, 1, net) == pytest.approx(0.5 + 0.64)
+    assert machine.step(65, 8, net) == pytest.approx(0.5 + 0.09 + net.sum(8, 8) + net.sum(1e6, 8))
+    assert machine.step(65, 8, net, every=4) == pytest.approx(0.59 + (net.sum(8, 8) + net.sum(1e6, 8)) / 4)
+
+
+def test_the_page_says_what_was_measured(paper, capsys, tmp_path):
+    """Each row of the tables that are printed from workers.json stands in WORKERS.md, and the figure can be drawn."""
+    data = json.loads((HERE / "benchmarks" / "workers.json").read_text())
+    paper.tables(data)
+    said, page = capsys.readouterr().out, (HERE / "benchmarks" / "WORKERS.md").read_text(encoding="utf-8")
+    page = page.replace(" %", "%")
+    rows = [
+        line for line in said.splitlines() if line.startswith("| ") and "workers" not in line and "model" not in line
+    ]
+    kept = [row for row in rows if row in page]
+    assert len(kept) >= 20 and all(row in kept for row in rows[:2])
+    for row in page.splitlines():
+        if row.startswith("| ") and row[2].isdigit():
+            assert row in rows
+    paper.draw(data, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+@needs_mpi
+def test_what_is_measured(paper):
+    """A turn of each kind that measures, very short ones."""
+    found = paper.start(2, "small", 6, 1, "late")
+    assert found["ms"] > 0 and 1e6 < sum(found["messages"]) < 2e6
+    assert paper.start(1, "small", 3, 1, "joined")["messages"] == []
+    assert paper.start(2, "small", 3, 1, "apart")["messages"] == []
