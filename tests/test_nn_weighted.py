@@ -298,3 +298,19 @@ def test_shapes_that_dont_fit(layer, shape, message):
 def test_output_padding_must_be_smaller_than_the_stride():
     with pytest.raises(SettingError, match="output_padding"):
         nn.ConvTranspose(1, 1, 3, stride=2, output_padding=2)(np.zeros((1, 2, 2, 1), np.float32))
+
+
+@pytest.mark.parametrize("size", [True, 1.0, 2.5])
+def test_spectral_normalisation_to_another_size(size):
+    """The largest singular value is 1, or as large as was asked for; to second order."""
+    layer = nn.Dense(4, 3, spectral_norm=size, rng=np.random.default_rng(0)).to("float64")
+    for _ in range(60):
+        layer._iterate()
+    assert np.linalg.svd(layer.normalised_weight().numpy())[1][0] == pytest.approx(float(size), rel=1e-6)
+    assert layer.describe() == f"Dense(4 → 3, spectral norm{'' if size is True else f' {size}'})"
+    gradcheck(as_function(layer), [Tensor(RNG(1).standard_normal((2, 4))), layer.weight, layer.bias])
+
+
+def test_a_spectral_norm_below_zero_is_refused():
+    with pytest.raises(SettingError, match=r"Dense: spectral_norm=-1; True, False or a number above 0"):
+        nn.Dense(4, 3, spectral_norm=-1)

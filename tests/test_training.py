@@ -346,3 +346,53 @@ def test_free_folder_counts_up(tmp_path):
     assert runs.free_folder(tmp_path, "a").name == "a-1"
     (tmp_path / "a-1").mkdir()
     assert runs.free_folder(tmp_path, "a").name == "a-2"
+
+
+# ---------------------------------------------------------------- learning rates that fall
+
+
+def rates_of(run, **length):
+    """The learning rates of each step, as the optimizers had them."""
+    seen, step = [], run.gan.generator_step
+
+    def watched(n):
+        seen.append((run.gan.g_optimizer.lr, run.gan.d_optimizer.lr))
+        return step(n)
+
+    run.gan.generator_step = watched
+    run.fit(**length)
+    return np.array(seen)
+
+
+def test_learning_rates_fall_linearly_over_the_last_share_of_the_steps(tmp_path):
+    run = trainer(None, decay=0.5)
+    start = run.gan.g_optimizer.lr, run.gan.d_optimizer.lr
+    rates = rates_of(run, steps=8)
+    np.testing.assert_allclose(rates / start, np.array([1, 1, 1, 1, 1, 0.75, 0.5, 0.25])[:, None].repeat(2, 1))
+    assert (run.gan.g_optimizer.lr, run.gan.d_optimizer.lr) == start  # afterwards they are as they were given
+    constant = rates_of(trainer(None), steps=4)
+    assert (constant == constant[0]).all()
+
+
+def test_a_run_with_falling_rates_goes_on_to_the_same_bytes(tmp_path):
+    whole = trainer(tmp_path / "whole", decay=1.0)
+    whole.fit(steps=6)
+    parts = trainer(tmp_path / "parts", decay=1.0, checkpoint_every=1)
+    step = parts.gan.generator_step
+
+    def interrupted(n):
+        if parts.step == 3:
+            raise RuntimeError("a power cut")
+        return step(n)
+
+    parts.gan.generator_step = interrupted
+    with pytest.raises(RuntimeError):
+        parts.fit(steps=6)
+    again = trainer(tmp_path / "parts", decay=1.0, resume=True)
+    again.fit(steps=6)
+    assert all(np.array_equal(a, again.gan.state_dict()[name]) for name, a in whole.gan.state_dict().items())
+
+
+def test_decay_is_a_share():
+    with pytest.raises(SettingError, match=r"decay=1.5; a share of the steps, from 0 to 1"):
+        trainer(None, decay=1.5)

@@ -30,6 +30,7 @@ class Trainer:
     data: a Dataset, or an array (N, H, W, C) float32 in [−1, 1].   out: the folder, which must not exist yet; None:
     nothing is written.   d_steps: D's steps for each of G's; None: as many as the objective's paper takes.
     log_every, sample_every: in steps.
+    decay: over this last share of the steps (or epochs; not minutes) both learning rates fall linearly to 0.
     checkpoint_every, checkpoint_minutes: in steps of G and in minutes, whichever is over first; None: not so.
     config: what else to write into config.json.   progress: show a bar.
     resume: go on with the run in `out`, if there is one, from its newest checkpoint: to the same bytes, as if it had
@@ -51,6 +52,7 @@ class Trainer:
         d_steps: int | None = None,
         log_every: int = 10,
         sample_every: int = 100,
+        decay: float = 0.0,
         checkpoint_every: int | None = None,
         checkpoint_minutes: float | None = 1.0,
         config: dict[str, Any] | None = None,
@@ -62,7 +64,9 @@ class Trainer:
             raise SettingError(
                 "Trainer: batch_size, d_steps, log_every, sample_every and checkpoint_every are at least 1"
             )
-        self.gan = gan
+        if not 0 <= decay <= 1:
+            raise SettingError(f"Trainer: decay={decay}; a share of the steps, from 0 to 1, is expected")
+        self.gan, self.decay = gan, decay
         self.data = data if isinstance(data, Dataset) else Dataset(data, None, "array", "an array given to Trainer")
         self.batch_size, self.d_steps = batch_size, d_steps
         self.workers = gan.workers
@@ -81,6 +85,7 @@ class Trainer:
         made = gan.generate(self.latents[:1], None if self.labels is None else self.labels[:1]).shape[1:]
         if made != self.data.image_shape:
             raise ShapeError(f"the generator makes images of shape {made}, the data have {self.data.image_shape}")
+        self._rates = gan.g_optimizer.lr, gan.d_optimizer.lr
         self.step, self.seconds = 0, 0.0  # both with what was trained before a resume
         self._sampled_at, self._saved_at = 0, 0.0
         self._say = self._usual_say = say if self._writes else lambda sentence: None
@@ -132,6 +137,7 @@ class Trainer:
         finally:
             bar.close()
             self._say = self._usual_say
+            self._set_rates(None)
         return self.gan
 
     def _fit(self, steps: int | None, minutes: float | None, bar: Progress, interruption: Interruption) -> None:
@@ -141,6 +147,7 @@ class Trainer:
             self._save()
         signalled = None
         while not (self._had(steps, minutes) or signalled):
+            self._set_rates(steps)
             for _ in range(self.d_steps):
                 real, labels = next(self.batches)
                 d_loss = self.gan.discriminator_step(real, labels if self.gan.classes else None, self.batch_size)
@@ -170,6 +177,15 @@ class Trainer:
             per_epoch = len(self.data) // self.batch_size
             steps = max(1, math.ceil(epochs * per_epoch / self.d_steps))
         return steps, minutes
+
+    def _set_rates(self, steps: int | None) -> None:
+        """The learning rates of this step of so many; None: those that each optimizer was given."""
+        if not self.decay:
+            return
+        left = 1.0 if steps is None else (steps - self.step) / steps
+        share = min(1.0, left / self.decay)
+        for optimizer, rate in zip((self.gan.g_optimizer, self.gan.d_optimizer), self._rates, strict=True):
+            optimizer.lr = rate * share
 
     def _had(self, steps: int | None, minutes: float | None) -> bool:
         return (steps is not None and self.step >= steps) or (minutes is not None and self.seconds >= 60 * minutes)
@@ -340,6 +356,7 @@ class Trainer:
             "d_steps": self.d_steps,
             "log_every": self.log_every,
             "sample_every": self.sample_every,
+            "decay": self.decay,
             "seed": gan.seed,
             "latent_size": gan.latent_size,
             "average": gan.average,

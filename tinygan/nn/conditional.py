@@ -98,7 +98,7 @@ class Projection(Module):
     takes_labels = True
 
     def __init__(
-        self, features: int, classes: int, spectral_norm: bool = False, rng: np.random.Generator | None = None
+        self, features: int, classes: int, spectral_norm: bool | float = False, rng: np.random.Generator | None = None
     ):
         self.dense = Dense(features, 1, spectral_norm=spectral_norm, rng=rng)
         self.embedding = Embedding(classes, features, init=normal(0.0), rng=rng)

@@ -21,10 +21,10 @@ DCGAN = normal(0.02)
 class Weighted(Module):
     """A layer y = x·w + b, for some product of its own.
 
-    spectral_norm: use w/σ(w) in place of w, where σ is the largest singular value of w as a matrix (rest, outputs):
-    the layer is then 1-Lipschitz up to the product's own factor (Miyato et al. 2018). σ = ‖w u‖ is differentiated
-    to any order, for a vector u that one power iteration a training forward pass, u ← normalise(wᵀ normalise(w u)),
-    keeps near the leading right singular vector.
+    spectral_norm: use s · w/σ(w) in place of w, where σ is the largest singular value of w as a matrix (rest, outputs)
+    and s a number, 1 for True: the layer is then s-Lipschitz up to the product's own factor (Miyato et al. 2018).
+    σ = ‖w u‖ is differentiated to any order, for a vector u that one power iteration a training forward pass,
+    u ← normalise(wᵀ normalise(w u)), keeps near the leading right singular vector.
     """
 
     out_axis = -1  # of w: where its outputs are counted
@@ -34,10 +34,12 @@ class Weighted(Module):
         shape: tuple[int, ...],
         features: tuple[int, int],
         bias: bool,
-        spectral_norm: bool,
+        spectral_norm: bool | float,
         initialiser: Initialiser,
         rng: np.random.Generator | None,
     ):
+        if spectral_norm < 0:
+            raise SettingError(f"{type(self).__name__}: spectral_norm={spectral_norm}; True, False or a number above 0")
         self.use_bias, self.spectral_norm = bias, spectral_norm
         rng = generator_or_default(rng)
         inputs, outputs = features
@@ -52,7 +54,7 @@ class Weighted(Module):
                 self._iterate()
 
     def normalised_weight(self) -> Tensor:
-        """w, or w/σ(w) with spectral normalisation."""
+        """w, or s · w/σ(w) with spectral normalisation."""
         if not self.spectral_norm:
             return self.weight
         if self.updates_buffers:
@@ -61,7 +63,7 @@ class Weighted(Module):
         # again, since in an averaged network u is a mean of such vectors.
         with no_grad():
             u = self.u / _length(self.u)
-        return self.weight / _length(ops.matmul(self._matrix(), u))
+        return self.weight * (float(self.spectral_norm) / _length(ops.matmul(self._matrix(), u)))
 
     def _matrix(self) -> Tensor:
         w: Tensor = self.weight
@@ -78,7 +80,8 @@ class Weighted(Module):
 
     def marks(self) -> str:
         """What differs from the usual, for `describe`."""
-        return ", no bias" * (not self.use_bias) + ", spectral norm" * self.spectral_norm
+        size = "" if self.spectral_norm is True else f" {self.spectral_norm}"
+        return ", no bias" * (not self.use_bias) + (f", spectral norm{size}" if self.spectral_norm else "")
 
     def add_bias(self, y: Tensor) -> Tensor:
         return y + self.bias if self.use_bias else y
@@ -95,7 +98,7 @@ class Dense(Weighted):
         in_features: int,
         out_features: int,
         bias: bool = True,
-        spectral_norm: bool = False,
+        spectral_norm: bool | float = False,
         init: Initialiser = GLOROT,
         rng: np.random.Generator | None = None,
     ):
@@ -130,7 +133,7 @@ class Conv(Weighted):
         padding: PaddingSetting = 0,
         bias: bool = True,
         rank: int = 2,
-        spectral_norm: bool = False,
+        spectral_norm: bool | float = False,
         init: Initialiser = DCGAN,
         rng: np.random.Generator | None = None,
     ):
@@ -173,7 +176,7 @@ class ConvTranspose(Conv):
         bias: bool = True,
         rank: int = 2,
         output_padding: int | Sequence[int] = 0,
-        spectral_norm: bool = False,
+        spectral_norm: bool | float = False,
         init: Initialiser = DCGAN,
         rng: np.random.Generator | None = None,
     ):
