@@ -11,11 +11,16 @@ from tinygan.models import MODELS, build_gan, build_generator, find_model, small
 
 # (name, image shape): parameters of G, and of D
 COUNTS = {
-    # G: 64·3136 + 2·3136 (batch norm) + 4·4·64·32 + 2·32 + 4·4·32·1 + 1
-    # D: 4·4·1·32 + 32 + 4·4·32·64 + 64 + 3136·1 + 1
-    ("small", (28, 28, 1)): (200_704 + 6_272 + 32_768 + 64 + 512 + 1, 512 + 32 + 32_768 + 64 + 3_136 + 1),
+    # G: 64·256 + 2·256 (batch norm) + 256·3136 + 2·3136 + 4·4·64·32 + 2·32 + 4·4·32·1 + 1
+    # D: 4·4·1·32 + 32 + 4·4·32·64 + 64 + 3136·128 + 128 + 128·1 + 1
+    ("small", (28, 28, 1)): (
+        16_384 + 512 + 802_816 + 6_272 + 32_768 + 64 + 512 + 1, 512 + 32 + 32_768 + 64 + 401_408 + 128 + 128 + 1,
+    ),
     # 8·8·64 = 4096 in place of 3136, three channels
-    ("small", (32, 32, 3)): (262_144 + 8_192 + 32_768 + 64 + 1_536 + 3, 1_536 + 32 + 32_768 + 64 + 4_096 + 1),
+    ("small", (32, 32, 3)): (
+        16_384 + 512 + 1_048_576 + 8_192 + 32_768 + 64 + 1_536 + 3,
+        1_536 + 32 + 32_768 + 64 + 524_288 + 128 + 128 + 1,
+    ),
     # G: 100·12544 + 2·12544 + 5·5·256·128 + 2·128 + 5·5·128·64 + 2·64 + 5·5·64·1
     # D: 5·5·1·64 + 64 + 5·5·64·128 + 128 + 7·7·128 + 1
     ("dcgan", (28, 28, 1)): (
@@ -62,11 +67,11 @@ def test_the_counts_are_those_of_the_tutorial():
 def test_small_is_spectrally_normalised_throughout_and_only_in_d():
     gan = build_gan("small")
     weighted = layers(gan.discriminator, (nn.Dense, nn.Conv))
-    assert len(weighted) == 3
+    assert [float(layer.spectral_norm) for layer in weighted] == [2, 2, 2, 1]
     assert all(hasattr(layer, "u") for layer in weighted)
     assert not any(hasattr(layer, "u") for layer in gan.generator.modules())
-    assert [layer.slope for layer in layers(gan.generator, nn.LeakyReLU)] == [0.2, 0.2]
-    plain = small_discriminator((28, 28, 1), np.random.default_rng(0), spectral_norm=False)
+    assert [layer.slope for layer in layers(gan.generator, nn.LeakyReLU)] == [0.2] * 3
+    plain = small_discriminator((28, 28, 1), np.random.default_rng(0), spectral_norm=0)
     assert not any(hasattr(layer, "u") for layer in plain.modules())
     assert size(plain) == size(gan.discriminator)
 

@@ -1,0 +1,269 @@
+"""How good are the digits after so many minutes: tinygan's recipes beside the reference, and what each choice gained.
+
+A machine that does other things would make every minute another one. So time is turned into steps once, on a quiet
+machine (`time`), and runs are of so many steps: then several can go side by side, one thread each, and a run's result
+is the same whenever it is made. Each result is appended to recipes.json; the tables in QUALITY.md are made from it.
+
+  python tests/benchmarks/recipes.py time                    milliseconds a step, tinygan's and the reference's in turns
+  python tests/benchmarks/recipes.py run small 0 1 2 3 4     train and judge the recipe `small` with these seeds
+  python tests/benchmarks/recipes.py run reference 0 1       the reference, which needs PyTorch
+  python tests/benchmarks/recipes.py run "no decay" 0        an ablation: `small` with one choice undone
+  python tests/benchmarks/recipes.py table
+
+The reference is what `small` was before: one dense layer on G's side, one on D's, in PyTorch eager, spectral
+normalisation in D, Adam 2e-3 (0.5, 0.99), batch 64, moving average 0.99, weights of G from N(0, 0.02²).
+Judged by 10,000 samples of the averaged generator against MNIST's test images (TINYGAN_DATA says where MNIST is).
+"""
+
+import argparse
+import copy
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import tinygan as tg
+from tinygan import metrics, models, nn
+from tinygan.gan import GAN, generate
+from tinygan.nn.init import normal
+from tinygan.sampling import draw_latents
+
+RESULTS = Path(__file__).with_name("recipes.json")
+MINUTES = {"small": 3, "small, 10 minutes": 10, "reference": 3, "reference, 10 minutes": 10}
+STEPS = {"small": 2700, "small, 10 minutes": 9000, "reference": 7000, "reference, 10 minutes": 23_000}
+SHAPE, BATCH, LATENTS = (28, 28, 1), 64, 64
+
+
+# ---------------------------------------------------------------- tinygan's side
+
+
+def build(seed: int, g: nn.Module | None = None, d: nn.Module | None = None, **changes: Any) -> GAN:
+    """`small` as `tinygan train` builds it, but for these players or numbers."""
+    model, given = models.MODELS["small"], {"lr": None, "average": None, "objective": None, **changes}
+    gan = models.build_gan("small", SHAPE, given["objective"], given["lr"], seed, given["average"])
+    if g is None and d is None:
+        return gan
+    g, d, lr = g or gan.generator, d or gan.discriminator, given["lr"] or model.lr
+    adams = [tg.optim.Adam(player.parameters(), lr, model.betas) for player in (g, d)]
+    return GAN(g, d, gan.objective, *adams, LATENTS, seed, gan.average)
+
+
+def flat_generator(seed: int) -> nn.Module:
+    """`small`'s without its hidden layer."""
+    rng = tg.backend.generator(seed, "weights of G")
+    rest = models.small_generator(SHAPE, LATENTS, rng).layers[4:]
+    return nn.Sequential(nn.Dense(LATENTS, 3136, bias=False, init=normal(0.02), rng=rng), *rest)
+
+
+def discriminator(seed: int, hidden: bool = True, **settings: Any) -> nn.Module:
+    """`small`'s with these settings, or without its hidden layer."""
+    rng = tg.backend.generator(seed, "weights of D")
+    layers = models.small_discriminator(SHAPE, rng, **settings).layers
+    return nn.Sequential(*(layers if hidden else [*layers[:5], nn.Dense(3136, 1, spectral_norm=True, rng=rng)]))
+
+
+# What `small` is without one of its choices.
+ABLATIONS: dict[str, Callable[[int], GAN]] = {
+    "no hidden layer in D": lambda seed: build(seed, d=discriminator(seed, hidden=False)),
+    "no hidden layer in G": lambda seed: build(seed, g=flat_generator(seed)),
+    "spectral norm 1 in place of 2": lambda seed: build(seed, d=discriminator(seed, spectral_norm=1.0)),
+    "no spectral norm": lambda seed: build(seed, d=discriminator(seed, spectral_norm=0.0)),
+    "no decay of the learning rates": lambda seed: build(seed),
+    "no moving average": lambda seed: build(seed, average=0.0),
+    "learning rate 5e-4": lambda seed: build(seed, lr=5e-4),
+    "hinge objective": lambda seed: build(seed, objective="hinge"),
+}
+
+
+def train_tinygan(name: str, seed: int, steps: int, images: Any) -> Iterator[tuple[int, np.ndarray]]:
+    """The averaged generator's samples after `steps`."""
+    gan = ABLATIONS.get(name, build)(seed)
+    decay = 0.0 if name == "no decay of the learning rates" else models.MODELS["small"].decay
+    trainer = tg.Trainer(gan, images, None, BATCH, decay=decay)
+    trainer.fit(steps=steps)
+    yield steps, generate(gan.averaged, draw_latents(metrics.sources.SAMPLES, LATENTS, seed))
+
+
+# ---------------------------------------------------------------- the reference
+
+
+class Reference:
+    """PyTorch eager: a step of D, a step of G, as it is fastest there."""
+
+    def __init__(self, seed: int, threads: int):
+        import torch
+        from torch import nn
+        from torch.nn.utils.parametrizations import spectral_norm
+
+        torch.set_num_threads(threads)
+        torch.manual_seed(seed)
+        self.torch = torch
+        self.generator = nn.Sequential(
+            nn.Linear(LATENTS, 3136, bias=False), nn.BatchNorm1d(3136), nn.LeakyReLU(0.2), nn.Unflatten(1, (64, 7, 7)),
+            nn.ConvTranspose2d(64, 32, 4, 2, 1, bias=False), nn.BatchNorm2d(32), nn.LeakyReLU(0.2),
+            nn.ConvTranspose2d(32, 1, 4, 2, 1), nn.Tanh(),
+        )  # fmt: skip
+        for layer in self.generator:
+            if isinstance(layer, nn.Linear | nn.ConvTranspose2d):
+                nn.init.normal_(layer.weight, 0, 0.02)
+        self.discriminator = nn.Sequential(
+            spectral_norm(nn.Conv2d(1, 32, 4, 2, 1)), nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(32, 64, 4, 2, 1)), nn.LeakyReLU(0.2),
+            nn.Flatten(), spectral_norm(nn.Linear(3136, 1)),
+        )  # fmt: skip
+        for player in (self.generator, self.discriminator):
+            player.to(memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.generator).eval()
+        players = (self.generator, self.discriminator)
+        self.optimizers = [torch.optim.Adam(p.parameters(), 2e-3, (0.5, 0.99), fused=True) for p in players]
+        self.pairs = [_floats(network) for network in (self.averaged, self.generator)]
+
+    def step(self, real: Any) -> None:
+        from torch.nn.functional import softplus
+
+        torch, n = self.torch, len(real)
+        g_optimizer, d_optimizer = self.optimizers
+        with torch.no_grad():
+            fake = self.generator(torch.randn(n, LATENTS))
+        loss = softplus(-self.discriminator(real)).mean() + softplus(self.discriminator(fake)).mean()
+        d_optimizer.zero_grad()
+        loss.backward()
+        d_optimizer.step()
+        self.discriminator.requires_grad_(False)
+        loss = softplus(-self.discriminator(self.generator(torch.randn(n, LATENTS)))).mean()
+        g_optimizer.zero_grad()
+        loss.backward()
+        g_optimizer.step()
+        self.discriminator.requires_grad_(True)
+        torch._foreach_lerp_(*self.pairs, 0.01)
+
+    def batches(self, images: np.ndarray) -> Iterator[Any]:
+        torch = self.torch
+        whole = torch.from_numpy(images).permute(0, 3, 1, 2)
+        while True:
+            order = torch.randperm(len(whole))
+            for start in range(0, len(order) - BATCH + 1, BATCH):
+                yield whole[order[start : start + BATCH]]
+
+    def samples(self, seed: int) -> np.ndarray:
+        torch = self.torch
+        z = torch.randn(metrics.sources.SAMPLES, LATENTS, generator=torch.Generator().manual_seed(seed))
+        with torch.inference_mode():
+            images = torch.cat([self.averaged(part) for part in z.split(500)])
+        return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
+
+
+def _floats(network: Any) -> list[Any]:
+    tensors = [p.detach() for p in network.parameters()]
+    return tensors + [b for b in network.buffers() if b.is_floating_point()]
+
+
+def train_reference(name: str, seed: int, steps: int, images: Any) -> Iterator[tuple[int, np.ndarray]]:
+    """Its samples after `steps`, and on the way there after 3 minutes' worth: nothing in it hangs on the length."""
+    reference = Reference(seed, threads=tg.threads.thread_count())
+    batches = reference.batches(images.images)
+    for step in tqdm(range(1, steps + 1)):
+        reference.step(next(batches))
+        if step in (STEPS["reference"], steps):
+            yield step, reference.samples(seed)
+
+
+# ---------------------------------------------------------------- the commands
+
+
+def run(name: str, seeds: list[int], steps: int | None) -> None:
+    train, test = metrics.load_reference("mnist")
+    real = metrics.read(test.images).features
+    maker = train_reference if name.startswith("reference") else train_tinygan
+    for seed in seeds:
+        for after, samples in maker(name, seed, steps or STEPS.get(name, STEPS["small"]), train):
+            fake = metrics.read(samples)
+            balls = metrics.neighbourhood(real, fake.features)
+            of = "reference" if name.startswith("reference") and after == STEPS["reference"] else name
+            append(
+                {
+                    "name": of, "seed": seed, "steps": after, "distance": metrics.frechet_distance(fake.features, real),
+                    "rarest": float(metrics.class_shares(fake.predicted).min()), "precision": balls.precision,
+                    "recall": balls.recall, "score": metrics.classifier_score(fake.probabilities),
+                }
+            )  # fmt: skip
+
+
+def append(result: dict[str, Any]) -> None:
+    """One line of JSON a result, so that runs side by side may all write."""
+    print(json.dumps(result), flush=True)
+    with open(RESULTS, "a", encoding="utf-8") as file:
+        file.write(json.dumps(result) + "\n")
+
+
+def time_steps(rounds: int, count: int) -> None:
+    """Milliseconds a step of both, in turns, with as many threads as tinygan takes."""
+    images = tg.data.load("mnist")
+    gan, data = build(0), images.batches(BATCH, 0)
+    reference = Reference(0, tg.threads.thread_count())
+    batches = reference.batches(images.images)
+
+    def ours() -> None:
+        gan.discriminator_step(next(data))
+        gan.generator_step(BATCH)
+
+    times: dict[str, list[float]] = {"tinygan": [], "reference": []}
+    for _ in range(rounds):
+        for name, step in (("tinygan", ours), ("reference", lambda: reference.step(next(batches)))):
+            for i in range(count + 3):
+                start = time.perf_counter()
+                step()
+                if i >= 3:
+                    times[name].append(1e3 * (time.perf_counter() - start))
+            time.sleep(0.1)
+    for name, minutes in MINUTES.items():
+        ms = median(times["reference" if name.startswith("reference") else "tinygan"])
+        print(f"{name}: {ms:.1f} ms a step, {60e3 * minutes / ms:,.0f} steps in {minutes} minutes")
+
+
+def table() -> str:
+    """Median and worst of each recipe's seeds, and the ablations beside `small`."""
+    results = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
+    names = list(dict.fromkeys([*STEPS, *ABLATIONS]))
+    lines = ["| what | steps | seeds | distance: median | worst | rarest class: worst | precision | recall | score |",
+             "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for name in names:
+        if rows := [r for r in results if r["name"] == name]:
+            d = [r["distance"] for r in rows]
+            p, r, s = (median(row[key] for row in rows) for key in ("precision", "recall", "score"))
+            lines.append(
+                f"| {name} | {rows[0]['steps']:,} | {len(rows)} | {median(d):.2f} | {max(d):.2f} "
+                f"| {100 * min(row['rarest'] for row in rows):.1f} % | {p:.2f} | {r:.2f} | {s:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, dest="command")
+    timing = commands.add_parser("time", help="milliseconds a step, in turns with the reference")
+    timing.add_argument("--rounds", type=int, default=12)
+    timing.add_argument("--count", type=int, default=30, help="steps a round of each (30)")
+    running = commands.add_parser("run", help="train and judge a recipe with these seeds")
+    running.add_argument("name", choices=[*STEPS, *ABLATIONS])
+    running.add_argument("seeds", type=int, nargs="+")
+    running.add_argument("--steps", type=int, help="another number than the recipe's")
+    commands.add_parser("table", help="the results as a table")
+    options = parser.parse_args()
+    if options.command == "time":
+        time_steps(options.rounds, options.count)
+    elif options.command == "run":
+        run(options.name, options.seeds, options.steps)
+    else:
+        print(table())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
