@@ -9,6 +9,7 @@ import itertools
 import numpy as np
 
 from tinygan import backend, ops
+from tinygan.ops.convolution import conv_and_bias, conv_transpose_and_bias
 from tinygan.testing import OpCase
 
 # ---------------------------------------------------------------- references that need more than a line
@@ -287,6 +288,10 @@ for x, w, stride, padding, extra in (
     name = f"{x} {w} stride {stride} padding {padding} output_padding {extra}"
     row(f"conv_transpose {name}", lambda x, w, s=stride, p=padding, e=extra: ops.conv_transpose(x, w, s, p, e),
         lambda x, w, s=stride, p=padding, e=extra: naive_conv_transpose(x, w, s, p, e), x, w)  # fmt: skip
+row("conv with a bias", lambda x, w, b: conv_and_bias(x, w, b, 2, 1),
+    lambda x, w, b: naive_conv(x, w, 2, 1) + b, (2, 5, 4, 2), (3, 3, 2, 3), (3,))  # fmt: skip
+row("conv_transpose with a bias", lambda x, w, b: conv_transpose_and_bias(x, w, b, 2, "same", 0),
+    lambda x, w, b: naive_conv_transpose(x, w, 2, "same") + b, (2, 3, 2, 2), (4, 4, 3, 2), (3,))  # fmt: skip
 row("ConvInputGradient", lambda g, w: ops.ConvInputGradient((2, 1), ((1, 0), (1, 1)), (7, 4))(g, w),
     lambda g, w: naive_conv_transpose(g, w, (2, 1), ((1, 0), (1, 1)), (1, 0)), (2, 3, 4, 2), (3, 3, 2, 2))  # fmt: skip
 row("ConvFilterGradient", lambda x, g: ops.ConvFilterGradient((2, 1), ((1, 0), (1, 1)), (3, 3))(x, g),

@@ -175,7 +175,8 @@ def test_a_run_with_critic_steps_and_penalty(tmp_path):
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert config["objective"] == "WassersteinGP(weight=10.0)" and config["d_steps"] == 5
     lines = runs.read_log(tmp_path / "run", lambda step: True)
-    assert [line.keys() for line in lines] == [{"step", "d_loss", "g_loss", "penalty"}] * 2
+    measured = {"d_accuracy", "diversity", "d_gradient", "g_gradient"}
+    assert [line.keys() for line in lines] == [{"step", "d_loss", "g_loss", "penalty"} | measured] * 2
     once = tg.Trainer(build_gan("mlp", (8, 8, 1), "wgan-gp"), dataset(), None, 8, d_steps=1, progress=False)
     assert once.fit(steps=2).d_steps == 2
 

@@ -10,6 +10,7 @@ import tinygan as tg
 from tinygan import ops
 from tinygan.errors import SettingError, ShapeError
 from tinygan.gradcheck import numeric_gradient
+from tinygan.ops.convolution import conv_and_bias, conv_transpose_and_bias
 
 PADDINGS = [0, 1, 2, "same", "each side"]
 
@@ -213,6 +214,9 @@ BAD = {
     "output_padding": (lambda: ops.conv_transpose(X, T, 2, 1, 2), SettingError,
                        r"output_padding \(2, 2\) must be smaller than the stride \(2, 2\)"),
     "output_padding below 0": (lambda: ops.conv_transpose(X, T, 2, 1, -1), SettingError, "output_padding=-1"),
+    "bias": (lambda: conv_and_bias(X, W, np.ones(3), 1, 0), ShapeError,
+             r"conv: bias \(3,\) with w \(3, 3, 3, 4\), which has 4 outputs; give one number for each, \(4,\)"),
+    "bias transposed": (lambda: conv_transpose_and_bias(X, T, np.ones(3), 1, 0, 0), ShapeError, "which has 4 outputs"),
     "dtypes": (lambda: ops.conv(X, W.astype("f4")), tg.errors.DTypeError, "float32 and float64 don't mix"),
 }  # fmt: skip
 

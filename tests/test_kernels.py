@@ -69,8 +69,11 @@ def cases():
         (6, (12, 9), 9, 4, (4, 3), (2, 1), ((0, 5), (2, 0))),
     ):
         x, w, grad = conv_arguments(n, size, channels, out, kernel, stride, padding)
+        b, c = draw((out,), (channels,))
         yield "conv", (x, w, stride, padding)
+        yield "conv", (x, w, stride, padding, b)
         yield "conv_input_gradient", (grad, w, stride, padding, size)
+        yield "conv_input_gradient", (grad, w, stride, padding, size, c)
         yield "conv_filter_gradient", (x, grad, stride, padding, kernel)
     for size in (1, 1000, 300_001):
         theta, g, m, v = draw((size,), (size,), (size,), (size,))

@@ -40,7 +40,7 @@ def test_run_folder_holds_everything(tmp_path):
     trainer(out, tiny_gan(lr=0.1), config={"model": "tiny"}).fit(steps=10)
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     grids = {f"samples/step-{step:06}.png" for step in (0, 4, 8, 10)}
-    whole = {"config.json", "log.jsonl", "samples.png", "training.gif", "losses.png", "model.npz"}
+    whole = {"config.json", "log.jsonl", "samples.png", "training.gif", "losses.png", "model.npz", "report.txt"}
     assert names == grids | whole | {"checkpoints/step-000000.npz", "checkpoints/step-000010.npz"}
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [2, 4, 6, 8, 10]

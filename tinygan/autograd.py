@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextvars
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeGuard, TypeVar, Union
 
 import numpy as np
@@ -30,6 +30,7 @@ _debugging: contextvars.ContextVar[bool | Op] = contextvars.ContextVar("debuggin
 # Tensor's operators and methods, by name. They belong to the floor above, which puts them here (ops/__init__.py).
 OPERATORS: dict[str, Callable[..., Tensor]] = {}
 
+_FLOAT64 = np.dtype(np.float64)
 _DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool", "complex128")
 
 
@@ -324,12 +325,12 @@ class Op:
                 raise
             shapes = " and ".join(str(x.shape) for x in inputs)
             raise ShapeError(f"{self.name}: inputs of shapes {shapes} don't fit: {error}") from error
-        if result.dtype == np.float64 and all(x.dtype.kind in "biu" for x in inputs):
+        if result.dtype == _FLOAT64 and all(x.dtype.kind in "biu" for x in inputs):
             result = result.astype(np.float32)  # NumPy makes float64 of integers: 1 / 2, mean
         output = wrap(result)
         if _debugging.get():
             self._check_finite(result)
-        if _recording.get() and result.dtype.kind == "f" and any(x.requires_grad for x in inputs):
+        if _recording.get() and result.dtype.kind == "f" and True in [x.requires_grad for x in inputs]:
             self.inputs, self._versions = inputs, [x._version[0] for x in inputs]
             self._output = weakref.ref(output)
             output.op, output.requires_grad = self, True
@@ -355,6 +356,8 @@ class Op:
                 f"backward a second time through {self.name}, whose graph was freed by the first: "
                 "pass retain_graph=True to the first, or recompute"
             )
+        if [x._version[0] for x in self.inputs] == self._versions:
+            return
         for i, (x, version) in enumerate(zip(self.inputs, self._versions, strict=True)):
             if x._version[0] != version:
                 raise GraphError(
@@ -380,11 +383,16 @@ class Alias(Op):
         return grad
 
 
-def _as_tensors(op: Op, operands: Sequence[Operand]) -> tuple[Tensor, ...]:
+def _as_tensors(op: Op, operands: tuple[Any, ...]) -> tuple[Tensor, ...]:
     """The operands as Tensors of one float dtype, on one device. Scalars, lists and integers take that dtype."""
-    tensors = tuple(x for x in operands if isinstance(x, Tensor))
-    if len(tensors) == len(operands) and len({(type(x._array), x._array.dtype) for x in tensors}) == 1:
-        return tensors  # as nearly always
+    arrays = [x._array for x in operands if isinstance(x, Tensor)]
+    if arrays:  # and of one kind, as nearly always
+        kind, dtype, others = type(arrays[0]), arrays[0].dtype, len(operands) - len(arrays)
+        if len(arrays) == 1 or False not in [type(a) is kind and a.dtype == dtype for a in arrays]:
+            if not others:
+                return operands
+            if dtype.kind == "f" and others == len([x for x in operands if type(x) in (int, float)]):
+                return tuple([x if isinstance(x, Tensor) else wrap(dtype.type(x)) for x in operands])
     floats = {x.dtype for x in operands if (isinstance(x, Tensor) or is_array(x)) and x.dtype.kind in "fc"}
     if np.dtype(np.complex128) in floats:  # only in gradcheck's complex step, beside float64 constants
         floats.discard(np.dtype(np.float64))
@@ -542,7 +550,7 @@ def _count_users(output: Tensor, is_wanted: Callable[[Tensor], bool]) -> dict[in
             if op is not None:
                 op._check_usable()
             stack.append((tensor, True))
-            stack.extend((x, False) for x in inputs if id(x) not in seen)
+            stack.extend([(x, False) for x in inputs if id(x) not in seen])
     return users
 
 
@@ -558,46 +566,57 @@ def _sweep(
         if gradient is not None:
             yield tensor, gradient
         op = tensor.op
-        if op is None or not any(id(x) in users for x in op.inputs):
+        wanted = [] if op is None else [x for x in op.inputs if id(x) in users]
+        if op is None or not wanted:
             continue
-        parts = [None] * len(op.inputs) if gradient is None else _input_gradients(op, gradient, users, create_graph)
-        for x, part in zip(op.inputs, parts, strict=True):
-            key = id(x)
-            if key not in users:
-                continue
-            if part is not None:
-                gradients[key] = gradients[key] + part if key in gradients else part
-            users[key] -= 1
-            if users[key] == 0:
+        if gradient is not None:
+            for x, part in zip(op.inputs, _input_gradients(op, gradient, users, create_graph), strict=True):
+                if part is None:
+                    continue
+                key = id(x)
+                gradients[key] = _sum(gradients[key], part, create_graph) if key in gradients else part
+        for x in wanted:
+            users[id(x)] -= 1
+            if users[id(x)] == 0:
                 ready.append(x)
         if not retain_graph:
             op._release()
 
 
+def _sum(a: Tensor, b: Tensor, create_graph: bool) -> Tensor:
+    """Two parts of a gradient together; where nothing is recorded or looked through, without the tape."""
+    return a + b if create_graph or _debugging.get() else wrap(a._array + b._array)
+
+
 def _input_gradients(op: Op, grad: Tensor, users: dict[int, int], create_graph: bool) -> list[Tensor | None]:
     """∂L/∂input for each input of `op` that leads to a wanted Tensor, in that input's shape and dtype."""
-    with _setting(_debugging, op) if _debugging.get() else nullcontext():
+    debugged = _debugging.set(op) if _debugging.get() else None
+    try:
         parts = _through_composed(op, grad) if create_graph and op.composed is not None else op.backward(grad)
         if not isinstance(parts, tuple):
             parts = (parts,)
         if len(parts) != len(op.inputs):
             raise GraphError(f"{op.name}.backward gave {len(parts)} gradients for {len(op.inputs)} inputs")
-        pairs = zip(op.inputs, parts, strict=True)
-        return [_input_gradient(op, x, part) if id(x) in users else None for x, part in pairs]
+        gradients: list[Tensor | None] = []
+        for x, part in zip(op.inputs, parts, strict=True):
+            gradient = (part() if callable(part) else part) if id(x) in users else None
+            gradients.append(None if gradient is None else _fitted(op, x, gradient))
+        return gradients
+    finally:
+        if debugged is not None:
+            _debugging.reset(debugged)
 
 
-def _input_gradient(op: Op, x: Tensor, part: Any) -> Tensor | None:
-    gradient: Tensor | None = part() if callable(part) else part
-    if gradient is None:
-        return None
-    if gradient.shape != x.shape:  # every broadcast forward is a sum backward
+def _fitted(op: Op, x: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient in x's shape, once it is seen to be in its dtype."""
+    if gradient._array.shape != x._array.shape:  # every broadcast forward is a sum backward
         added = gradient.ndim - x.ndim
         shape = (1,) * added + x.shape
         if len(shape) != gradient.ndim or any(n not in (1, m) for n, m in zip(shape, gradient.shape, strict=True)):
             raise ShapeError(f"{op.name}.backward gave shape {gradient.shape} for an input of shape {x.shape}")
         repeated = tuple(i for i, n in enumerate(shape) if i < added or n != gradient.shape[i])
         gradient = gradient.sum(repeated).reshape(x.shape)
-    if gradient.dtype != x.dtype:
+    if gradient._array.dtype != x._array.dtype:
         raise DTypeError(f"{op.name}.backward gave {gradient.dtype} for an input of {x.dtype}")
     if _debugging.get():
         debugging.check_finite(gradient._array, op._where())

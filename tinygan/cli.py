@@ -21,7 +21,7 @@ from .threads import thread_count
 from .training import Trainer
 from .workers import Workers
 
-PICTURES = ("samples.png", "training.gif", "losses.png")
+RESULTS = ("samples.png", "training.gif", "losses.png", "report.txt")
 KEPT: dict[str, Any] = {  # the options that make a run what it is, and their types
     **dict.fromkeys(("model", "data", "objective"), str),
     **dict.fromkeys(("size", "channels", "batch", "d_steps", "seed", "sample_every", "checkpoint_every"), int),
@@ -110,9 +110,9 @@ def _train(options: argparse.Namespace, workers: Workers) -> None:
         raise
     finally:
         if trainer.step:
-            pictures = [name for name in PICTURES if (Path(folder) / name).exists()]
+            results = [name for name in RESULTS if (Path(folder) / name).exists()]
             steps = "1 step" if trainer.step == 1 else f"{trainer.step} steps"
-            print(f"{steps} done. Look at {', '.join(pictures)} in {folder}.")
+            print(f"{steps} done. Look at {', '.join(results)} in {folder}.")
     if fast:
         print("TINYGAN_FAST=1: so few steps draw only grey. Everything works; train without it to see images.")
     print(f"More samples: tinygan sample {folder}")

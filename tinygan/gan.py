@@ -1,7 +1,7 @@
 """The game: a generator, a discriminator, what each minimises, and one step of each with the other left alone."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ STREAM_ROWS = 1024  # so a worker draws few latents that aren't its own, however
 PLAYERS = ("generator", "discriminator", "averaged")
 PARTS = (*PLAYERS, "g_optimizer", "d_optimizer")
 COUNTS = ("g_steps", "d_steps")
+Look = Callable[..., None]  # look(optimizer, **seen), in D's step: real, fake, labels, real_logits, fake_logits
 
 
 class GAN:
@@ -80,6 +81,7 @@ class GAN:
         self._pairs = list(zip(_tensors(self.averaged), _tensors(generator), strict=True))
         self.value: Tensor | None = None  # V(D, G) of D's last step, where it has a meaning
         self.penalty: Tensor | None = None  # of D's last step, where the objective has one
+        self.look: Look | None = None  # is shown each step, before the gradients move the player: of a worker its rows
         self.workers, self.synchronised = ALONE, True
 
     def join(self, workers: Workers, synchronised: bool = True) -> None:
@@ -124,8 +126,12 @@ class GAN:
         with frozen():  # it looks at D once more, and D's vectors and statistics have seen these images
             penalty = self._penalty(x, fake, labels, rows)
         loss = loss if penalty is None else loss + penalty
-        value = losses.value(real_logits.detach(), fake_logits.detach()) if self.objective.log_odds else None
-        total_loss, (self.value, self.penalty) = _descend(loss, self.d_optimizer, self.workers, rows, value, penalty)
+        seen = {"real": x, "fake": fake, "labels": labels}
+        logits = {"real_logits": real_logits.detach(), "fake_logits": fake_logits.detach()}
+        value = losses.value(**logits) if self.objective.log_odds else None
+        total_loss, (self.value, self.penalty) = self._descend(
+            loss, self.d_optimizer, rows, (value, penalty), **seen, **logits
+        )
         self.objective.constrain(self.discriminator)
         self.d_steps += 1
         return total_loss
@@ -142,7 +148,7 @@ class GAN:
         with frozen():
             logits = call(self.discriminator, fake, labels)
         loss = self.objective.generator(logits)
-        total_loss, _ = _descend(loss, self.g_optimizer, self.workers, rows)
+        total_loss, _ = self._descend(loss, self.g_optimizer, rows)
         self._update_average()
         self.g_steps += 1
         return total_loss
@@ -228,6 +234,23 @@ class GAN:
         for i, module in enumerate((self.discriminator, self.generator)):
             module.reseed(self.seed, moving, step, i, rows=rows)
 
+    def _descend(
+        self, loss: Tensor, optimizer: Optimizer, rows: Rows, numbers: Sequence[Tensor | None] = (), **seen: Any
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """One step down the gradient, after `look` was shown it, with what the player saw.
+
+        Gives the loss and these numbers, those that there are, of the whole batch.
+        """
+        optimizer.zero_grad()
+        known = [number for number in numbers if number is not None]
+        total, *rest = summed_backward(loss, optimizer.params, self.workers, rows.share, [loss, *known])
+        if self.look is not None:
+            self.look(optimizer, **seen)
+        optimizer.step()
+        optimizer.zero_grad()
+        whole = iter(rest)
+        return total, [None if number is None else next(whole) for number in numbers]
+
     def _update_average(self) -> None:
         for averaged, tensor in self._pairs:
             array = averaged.writable()
@@ -288,19 +311,6 @@ def place_like(module: Module, array: Any) -> Tensor:
 
 def _tensors(module: Module) -> list[Tensor]:
     return [*module.parameters(), *module.named_buffers().values()]
-
-
-def _descend(
-    loss: Tensor, optimizer: Optimizer, workers: Workers, rows: Rows, *numbers: Tensor | None
-) -> tuple[Tensor, list[Tensor | None]]:
-    """One step down the whole batch's gradient; gives the loss and these numbers, those that there are, of it."""
-    optimizer.zero_grad()
-    known = [number for number in numbers if number is not None]
-    total, *rest = summed_backward(loss, optimizer.params, workers, rows.share, [loss, *known])
-    optimizer.step()
-    optimizer.zero_grad()
-    whole = iter(rest)
-    return total, [None if number is None else next(whole) for number in numbers]
 
 
 def _check_owner(name: str, optimizer: Optimizer, player: str, module: Module) -> None:

@@ -107,6 +107,15 @@ class Recorder:
 
         self._attempt(write)
 
+    def report(self, text: str) -> None:
+        """How the training went, in words."""
+
+        def write(folder: Path) -> None:
+            with atomic_write(folder / "report.txt") as file:
+                file.write(text.encode())
+
+        self._attempt(write)
+
     def raise_problem(self) -> None:
         """At the end: FileError where the last state could not be saved."""
         if self.problem:

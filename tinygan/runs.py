@@ -1,9 +1,11 @@
 """The run folder: what a training leaves behind, each file whole or not there. This reads it; `recording` writes it.
 
 config.json     everything that is needed to repeat the run: model, data, numbers, seed, versions
-log.jsonl       one line every few steps: step, d_loss, g_loss, and value = V(D, G) where it has a meaning
+log.jsonl       one line every few steps: step, d_loss, g_loss, value = V(D, G) where it has a meaning, and what a
+                diagnosis.Watch measures: d_accuracy, diversity, d_gradient, g_gradient, at times d_dead, g_dead
 samples/        the same latents' images as training goes on: step-000500.png
 samples.png     the last of these      training.gif   the film of them      losses.png   the curves
+report.txt      how it went, in words: warnings and how things stood at the end
 model.npz       the players and the averaged generator, as of the last samples
 checkpoints/    all that going on depends on, step-000500.npz, the last three
 """

@@ -16,7 +16,8 @@ import numpy as np
 from . import backend, runs
 from .autograd import Tensor
 from .data import Dataset
-from .errors import DataError, NonFiniteError, SettingError, ShapeError
+from .diagnosis import Diagnosis, Watch, classes_read, in_words
+from .errors import DataError, NonFiniteError, SettingError, ShapeError, TinyganError
 from .files import only_writer
 from .gan import GAN, PLAYERS
 from .progress import Progress, say
@@ -89,6 +90,7 @@ class Trainer:
         self.step, self.seconds = 0, 0.0  # both with what was trained before a resume
         self._sampled_at, self._saved_at = 0, 0.0
         self._say = self._usual_say = say if self._writes else lambda sentence: None
+        self.diagnosis = Diagnosis(gan)
         self.folder = Path(out) if self._writes and out is not None else None
         self._begun = bool(resume and self.folder and self.folder.exists())
         self._check_workers()
@@ -114,6 +116,7 @@ class Trainer:
         """Train until there were so many steps of G, epochs of the data, or minutes (one of the three); gives the GAN.
 
         All count, those before a resume or by an earlier `fit` as well: where there were enough, nothing is done.
+        What goes wrong on the way is said as it begins and ends, and at the end how all went (see `diagnosis`).
         Ctrl-C and SIGTERM end it after the step that is going on: the state is saved, then KeyboardInterrupt or
         SystemExit is raised. A loss that is NaN or infinite ends it with NonFiniteError, which names the step; the last
         good samples, model and checkpoints stay. A folder that can't be written any more doesn't end it: that is said
@@ -142,18 +145,22 @@ class Trainer:
 
     def _fit(self, steps: int | None, minutes: float | None, bar: Progress, interruption: Interruption) -> None:
         self._clock = time.monotonic() - self.seconds
+        self.diagnosis = Diagnosis(self.gan, max(self._rates))
+        for line in self.log:  # of before a resume: what was said then isn't said again
+            self.diagnosis.read(line)
         if self.step == 0:
             self._take_samples()
             self._save()
         signalled = None
         while not (self._had(steps, minutes) or signalled):
             self._set_rates(steps)
-            for _ in range(self.d_steps):
-                real, labels = next(self.batches)
-                d_loss = self.gan.discriminator_step(real, labels if self.gan.classes else None, self.batch_size)
-            g_loss = self.gan.generator_step(self.batch_size)
+            with self._watched() as watch:
+                for _ in range(self.d_steps):
+                    real, labels = next(self.batches)
+                    d_loss = self.gan.discriminator_step(real, labels if self.gan.classes else None, self.batch_size)
+                g_loss = self.gan.generator_step(self.batch_size)
             signalled = self._agree(interruption)
-            self._after_step(d_loss, g_loss, bar)
+            self._after_step(d_loss, g_loss, watch, bar)
             if self._checkpoint_due() and not self._had(steps, minutes):  # the last one is for _complete to write
                 self._save()
         if self._had(steps, minutes):
@@ -162,6 +169,7 @@ class Trainer:
             self._save()  # first, since whoever stops it may not wait for the pictures
             self._take_samples()
             self.recorder.pictures()
+            self.recorder.report(in_words(self.diagnosis, f"Stopped after {self.step} steps."))
         if signalled:
             self.workers.wait()  # until worker 0 has saved: who goes may take the others along
             interruption.number = signalled
@@ -203,12 +211,13 @@ class Trainer:
             try:
                 with np.errstate(all="ignore"):  # NaN and infinity are looked for, and reported with their step
                     yield
-            except Exception:
+            except Exception as error:
                 if new and self.folder and self.step == 0:
                     shutil.rmtree(self.folder, ignore_errors=True)  # our own
                     self._begun = False
                 else:
                     self.recorder.pictures()
+                    self.recorder.report(in_words(self.diagnosis, f"Ended by an error: {error}"))
                 raise
 
     def _is_logged(self, step: int) -> bool:
@@ -227,14 +236,27 @@ class Trainer:
         self.seconds = float(seconds)
         return next((number for number, count in zip(DEFAULTS, told, strict=True) if count), None)
 
-    def _after_step(self, d_loss: Tensor, g_loss: Tensor, bar: Progress) -> None:
+    @contextmanager
+    def _watched(self) -> Iterator[Watch | None]:
+        """Watch the next step if its line will be logged; the layers, too, if it is the first such after samples."""
+        step = self.step + 1
+        if step % self.log_every:
+            yield None
+            return
+        watch = Watch(self.gan, layers=step % self.sample_every < self.log_every)
+        with watch.on():
+            yield watch
+
+    def _after_step(self, d_loss: Tensor, g_loss: Tensor, watch: Watch | None, bar: Progress) -> None:
         self.step += 1
         self._losses = d_loss, g_loss
         logged = self.step % self.log_every == 0
         if logged or d_loss.device == "cpu":  # to look at a number on the GPU is to wait for it
-            line = self._checked_line()
+            line = self._checked_line(watch)
         if logged:
             self.recorder.line(line)
+            for sentence in self.diagnosis.read(line):
+                self._say(sentence)
         bar.update(self.step, self.seconds, line if logged else None)
         if self.step % self.sample_every == 0:
             self._take_samples()
@@ -245,25 +267,38 @@ class Trainer:
         return by_step or (self.checkpoint_minutes is not None and minutes >= self.checkpoint_minutes)
 
     def _complete(self) -> None:
-        """The last step's line, samples and pictures; and last the checkpoint, which says that all of it is there."""
+        """The last step's line, samples, pictures, report; and last the checkpoint, which says that all is there."""
         if not self._is_logged(self.step):
-            self.recorder.line(self._checked_line())
+            self.recorder.line(self._checked_line(None))
         if not self._is_sampled(self.step):
             self._take_samples()
         self.recorder.pictures()
+        report = in_words(self.diagnosis, f"Trained for {self.step} steps.", self._classes())
+        self.recorder.report(report)
+        self._say(report.rstrip())
         self._save()
 
-    def _checked_line(self) -> dict[str, float]:
-        """The log's line for this step. Raises NonFiniteError where a loss is NaN or infinite."""
+    def _classes(self) -> str | None:
+        try:
+            return classes_read(self.gan, self.data)
+        except TinyganError as error:  # no reason to lose the training
+            return f"The samples can't be read: {error}"
+
+    def _checked_line(self, watch: Watch | None) -> dict[str, float]:
+        """The log's line for this step. Raises NonFiniteError where a number in it is NaN or infinite."""
         line = dict(zip(("step", "d_loss", "g_loss"), (self.step, *map(float, self._losses)), strict=True))
         for name in ("value", "penalty"):
             if (number := getattr(self.gan, name)) is not None:
                 line[name] = float(number)
-        if not all(map(math.isfinite, line.values())):
+        own = watch.line() if watch else {}
+        if self.workers.size > 1:  # they are of this worker's rows, so they must not stop it alone
+            own = {name: number for name, number in own.items() if math.isfinite(number)}
+        line |= own
+        if broken := [name for name, number in line.items() if not math.isfinite(number)]:
+            besides = "".join(f", {name} {line[name]}" for name in broken if not name.endswith("loss"))
             raise NonFiniteError(
-                f"step {self.step}: D's loss is {line['d_loss']}, G's {line['g_loss']}. Training stopped; the samples "
-                f"and the model of step {self._sampled_at} are kept. Try a smaller learning rate; in Python, "
-                "tinygan.debug() finds where the first NaN arose"
+                f"step {self.step}: D's loss is {line['d_loss']}, G's {line['g_loss']}{besides}. Training stopped; the "
+                f"samples and the model of step {self._sampled_at} are kept. {self.diagnosis.after_nan()}"
             )
         return line
 
@@ -277,7 +312,6 @@ class Trainer:
         counts = {"g_steps": self.gan.g_steps, "d_steps": self.gan.d_steps}
         images = self.gan.generate(self.latents, self.labels)
         self.recorder.samples(self.step, images, players, counts, self.columns)
-        self._sampled_at = self.step
 
     def _save(self) -> None:
         """A checkpoint."""

@@ -36,7 +36,7 @@ class Training:
         self.batches = Dataset(images, None, "benchmark", "").batches(self.batch, seed=0)
         model, shape = self.model, images.shape[1:]
         # As models.build_gan does it, but without spectral normalisation.
-        plain = {"spectral_norm": False} if settings["model"] == "small" else {}
+        plain = {"spectral_norm": 0} if settings["model"] == "small" else {}
         generator = model.generator(shape, model.latent_size, backend.generator(0, "weights of G"))
         discriminator = model.discriminator(shape, rng=backend.generator(0, "weights of D"), **plain)
         self.gan = GAN(

@@ -44,7 +44,10 @@ class Flatten(nn.Module):
 def small(last: bool, size: int) -> tuple[nn.Module, nn.Module]:
     side = size // 4
     generator = nn.Sequential(
-        nn.Linear(64, side * side * 64, bias=False),
+        nn.Linear(64, 256, bias=False),
+        nn.BatchNorm1d(256),
+        nn.LeakyReLU(0.2, inplace=True),
+        nn.Linear(256, side * side * 64, bias=False),
         nn.BatchNorm1d(side * side * 64),
         nn.LeakyReLU(0.2, inplace=True),
         ToImages(side, 64, last),
@@ -60,7 +63,9 @@ def small(last: bool, size: int) -> tuple[nn.Module, nn.Module]:
         nn.Conv2d(32, 64, 4, stride=2, padding=1),
         nn.LeakyReLU(0.2, inplace=True),
         Flatten(last),
-        nn.Linear(side * side * 64, 1),
+        nn.Linear(side * side * 64, 128),
+        nn.LeakyReLU(0.2, inplace=True),
+        nn.Linear(128, 1),
     )
     return generator, discriminator
 

@@ -15,9 +15,17 @@ from ..backend import Array
 from ..threads import parallel_for
 
 CHUNK_BYTES = 1 << 19  # of one array in element-wise work: a few of them fit into a core's own cache
+CACHE_LINE = 64  # bytes
 WORTH_A_THREAD = 3 << 20  # bytes of one array in element-wise work: with less, a second thread costs more than it gains
 
 _local = threading.local()
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An uninitialised array that begins where a cache line does: OpenBLAS's small products are a quarter faster so."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + CACHE_LINE, np.uint8)
+    return np.ndarray(shape, dtype, memory, -memory.ctypes.data % CACHE_LINE)
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -26,7 +34,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
     size = math.prod(shape) * dtype.itemsize
     buffer = buffers.get(name)
     if buffer is None or buffer.size < size:
-        buffer = buffers[name] = np.empty(size, np.uint8)
+        buffer = buffers[name] = aligned((size,), np.dtype(np.uint8))
     return np.ndarray(shape, dtype, buffer)
 
 
@@ -62,6 +70,9 @@ def as_rows(array: Array, width: int) -> Array:
 def by_rows(function: Callable[..., object], *arrays: Array, width: int = 1) -> Array:
     """result = function(*arrays, result), given chunks of rows (M, width); the arrays have one shape and dtype."""
     result = np.empty(arrays[0].shape, arrays[0].dtype)
+    if result.nbytes <= CHUNK_BYTES:
+        function(*arrays, result)
+        return result
     rows = [as_rows(a, width) for a in (*arrays, result)]
     for_rows(lambda i, s: function(*(a[s] for a in rows)), rows[-1])
     return result

@@ -67,19 +67,21 @@ def col2im(columns: Array, size: Pair, stride: Pair, padding: Padding) -> Array:
     return x[:, top : top + size[0], left : left + size[1]]
 
 
-def conv(x: Array, w: Array, stride: Pair, padding: Padding) -> Array:
-    """(N, H, W, C), (KH, KW, C, O) -> (N, OH, OW, O)."""
+def conv(x: Array, w: Array, stride: Pair, padding: Padding, bias: Array | float = 0) -> Array:
+    """(N, H, W, C), (KH, KW, C, O), and (O,) to be added -> (N, OH, OW, O)."""
     columns = im2col(x, w.shape[:2], stride, padding)
     n, rows, cols, kh, kw, channels = columns.shape
     product = columns.reshape(n * rows * cols, kh * kw * channels) @ w.reshape(-1, w.shape[3])
-    return product.reshape(n, rows, cols, w.shape[3])
+    return product.reshape(n, rows, cols, w.shape[3]) + bias
 
 
-def conv_input_gradient(grad: Array, w: Array, stride: Pair, padding: Padding, size: Pair) -> Array:
-    """(N, OH, OW, O), (KH, KW, C, O) -> (N, H, W, C), where (H, W) = size: the adjoint of conv in x."""
+def conv_input_gradient(
+    grad: Array, w: Array, stride: Pair, padding: Padding, size: Pair, bias: Array | float = 0
+) -> Array:
+    """(N, OH, OW, O), (KH, KW, C, O), and (C,) to be added -> (N, H, W, C) with (H, W) = size: conv's adjoint in x."""
     n, rows, cols, out = grad.shape
     columns = grad.reshape(-1, out) @ w.reshape(-1, out).T
-    return col2im(columns.reshape(n, rows, cols, *w.shape[:3]), size, stride, padding)
+    return col2im(columns.reshape(n, rows, cols, *w.shape[:3]), size, stride, padding) + bias
 
 
 def conv_filter_gradient(x: Array, grad: Array, stride: Pair, padding: Padding, kernel: Pair) -> Array:

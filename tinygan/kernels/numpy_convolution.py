@@ -1,24 +1,59 @@
-"""Convolution and its two adjoints for NumPy, as matrix products, some images at a time.
+"""Convolution and its two adjoints for NumPy, as matrix products on strips of a few images at a time.
 
 x (N, H, W, C), w (KH, KW, C, O). What each computes is said by its short twin of the same name in `cupy_kernels`.
+
+im2col writes each pixel once for every place of the kernel that sees it. A *strip* is unfolded along the rows alone:
+for each column of the result, the KW neighbours that the kernel sees, from the top of the image to the bottom. What
+lies below one another there is one after the other in memory, so the KH rows of pixels that belong to a row of the
+result are columns of a matrix without being copied again (Cho & Brand 2017, "MEC"). Rows of the kernel that hang over
+the edge of the image are left out of the product, so nothing is padded above or below.
 """
 
 import threading
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import Array
 from ..threads import parallel_for
 from . import cupy_kernels as simple
-from .chunks import for_chunks, scratch
+from .chunks import aligned, for_chunks, scratch
 from .geometry import Padding, Pair, conv_output_size
 
-CONV_BYTES = 1 << 22  # of the matrices of one chunk of images
+STRIP_BYTES = 1 << 23  # of the strips of one chunk of images, at most
+IMAGES = 32  # of a chunk, at most; of batches above 128 a quarter
 LANES = 4  # partial sums of a filter's gradient over the batch
-NARROW = 8  # numbers side by side in memory: with less, the inner loop of a copy or an addition isn't worth its start
+SMALL_PRODUCT = 10**6  # multiplications of a product that OpenBLAS does in place, without packing its operands first
+NARROW = 8  # numbers side by side in memory: with less, the inner loop of a copy isn't worth its start
+
+
+Work = Callable[[Array, Array | float, Array], None]  # (g, bias, x) of some images: writes x
+
+
+class Run(NamedTuple):
+    """Neighbouring rows of a result that the same rows of the kernel, `first` up to `stop`, contribute to."""
+
+    rows: slice
+    start: int  # the row of the image where the first of them begins
+    first: int
+    stop: int
+
+
+@lru_cache(maxsize=256)
+def _runs(rows: int, kernel: int, stride: int, offset: int, height: int) -> tuple[Run, ...]:
+    """The rows i < rows, where the kernel's row k lies on the image's row i·stride + offset + k if there is one."""
+    runs: list[Run] = []
+    for i in range(rows):
+        top = i * stride + offset
+        first = min(max(0, -top), kernel)
+        stop = max(first, min(kernel, height - top))
+        if runs and (runs[-1].first, runs[-1].stop) == (first, stop):
+            runs[-1] = runs[-1]._replace(rows=slice(runs[-1].rows.start, i + 1))
+        else:
+            runs.append(Run(slice(i, i + 1), min(max(0, top + first), height), first, stop))
+    return tuple(runs)
 
 
 @lru_cache(maxsize=64)
@@ -30,143 +65,189 @@ def _padded(thread: int, shape: tuple[int, ...], padding: Padding, dtype: Any) -
     return padded, padded[:, top : top + height, left : left + width]
 
 
+def _pad(x: Array, padding: Padding) -> Array:
+    if not any(map(any, padding)):
+        return np.ascontiguousarray(x)
+    padded, inside = _padded(threading.get_ident(), x.shape, padding, x.dtype)
+    inside[...] = x
+    return padded
+
+
+def _unfold(x: Array, kernel: int, stride: int, offset: int, cols: int) -> Array:
+    """(N, H, W, C) -> (N, cols, H, kernel·C), a view: column j sees x from j·stride + offset on; x is 0 outside."""
+    n, height, width, channels = x.shape
+    left, right = max(0, -offset), max(0, (cols - 1) * stride + offset + kernel - width)
+    padded = _pad(x, ((0, 0), (left, right)))
+    s_n, s_h, s_w, s_c = padded.strides
+    start = (left + offset) * s_w if x.size else 0
+    # One run of kernel · C numbers lies together in memory, since channels are the last axis.
+    return np.ndarray((n, cols, height, kernel * channels), x.dtype, padded, start, (s_n, stride * s_w, s_h, s_c))
+
+
+def _strips(x: Array, kernel: int, stride: int, offset: int, cols: int) -> Array:
+    """The same in scratch memory."""
+    view = _unfold(x, kernel, stride, offset, cols)
+    strips = scratch("strips", view.shape, x.dtype)
+    np.copyto(strips, view)
+    return strips
+
+
+def _products(strips: Array, filters: Array, stride: int, runs: tuple[Run, ...], rows: int) -> Array:
+    """(N, cols, H, K), (KH, K, O) -> (rows, N, cols, O), in scratch: for each run its rows of strips times filters."""
+    (n, cols, _, _), out = strips.shape, filters.shape[-1]
+    images = _images_per_product(n, cols * filters.size)
+    product = scratch("product", (rows, n // images, images * cols, out), strips.dtype)
+    s_n, s_cols, s_rows, s_numbers = strips.strides
+    for run in runs:
+        seen = filters[run.first : run.stop].reshape(-1, out)
+        shape = (run.rows.stop - run.rows.start, n // images, images * cols, len(seen))
+        start = run.start * s_rows if len(seen) else 0
+        steps = (stride * s_rows, images * s_n, s_cols, s_numbers)
+        np.matmul(np.ndarray(shape, strips.dtype, strips, start, steps), seen, out=product[run.rows])
+    return product.reshape(rows, n, cols, out)
+
+
+def _images_per_product(images: int, multiplications: int) -> int:
+    """How many of these images to multiply at a time, where one takes so many multiplications."""
+    most = SMALL_PRODUCT // max(1, multiplications)
+    return next((k for k in range(min(most, images), 0, -1) if images % k == 0), images)
+
+
+def _images_per_chunk(n: int, image: int) -> int:
+    """Of n, whose strips take so many bytes each."""
+    return max(1, min(max(IMAGES, -(-n // 4)), STRIP_BYTES // max(1, image)))
+
+
 def _im2col(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
-    """(N, H, W, C) -> (N·OH·OW, KH·KW·C), in scratch memory."""
-    (kh, kw), (sh, sw) = kernel, stride
-    if any(map(any, padding)):
-        padded, inside = _padded(threading.get_ident(), x.shape, padding, x.dtype)
-        inside[...] = x
-    else:
-        padded = np.ascontiguousarray(x)
+    """(N, H, W, C) -> (KH·KW·C, N·OH·OW), in scratch: the matrix for few channels, copied along the images' rows."""
+    padded, (kh, kw), (sh, sw) = _pad(x, padding), kernel, stride
     n, height, width, channels = padded.shape
     rows, cols = (height - kh) // sh + 1, (width - kw) // sw + 1
     s_n, s_h, s_w, s_c = padded.strides
-    # One run of KW·C numbers lies together in memory, since channels are the last axis.
-    patches = np.ndarray((n, rows, cols, kh, kw * channels), x.dtype, padded, 0, (s_n, s_h * sh, s_w * sw, s_h, s_c))
-    narrow = kw * channels < NARROW
-    if narrow:  # then copy along the rows of the images, to a matrix that is stored transposed
-        patches = patches.transpose(3, 4, 0, 1, 2)
-    columns = scratch("columns", patches.shape, x.dtype)
-    np.copyto(columns, patches)
-    if narrow:
-        return columns.reshape(-1, n * rows * cols).T
-    return columns.reshape(n * rows * cols, -1)
+    steps = (s_h, s_c, s_n, sh * s_h, sw * s_w)
+    columns = scratch("columns", (kh, kw * channels, n, rows, cols), x.dtype)
+    np.copyto(columns, np.ndarray(columns.shape, x.dtype, padded, 0, steps))
+    return columns.reshape(kh * kw * channels, -1)
 
 
-def _col2im(columns: Array, stride: Pair, padding: Padding, out: Array) -> None:
-    """The adjoint of im2col, (N, OH, OW, KH, KW, C) -> (N, H, W, C), written to `out`.
-
-    The padded image is seen as blocks of stride × stride pixels. Each patch starts at a block's corner, so what it
-    has for the block i down and j across is put in place by one addition for all patches.
-    """
-    n, rows, cols, kh, kw, channels = columns.shape
-    (sh, sw), ((top, _), (left, _)) = stride, padding
-    if channels < NARROW:  # too few numbers side by side for the inner loop of the additions below
-        out[...] = simple.col2im(columns, out.shape[1:3], stride, padding)
-        return
-    high = max(rows + -(-kh // sh) - 1, -(-(top + out.shape[1]) // sh))
-    wide = max(cols + -(-kw // sw) - 1, -(-(left + out.shape[2]) // sw))
-    blocks = scratch("blocks", (n, high, sh, wide, sw, channels), columns.dtype)
-    blocks.fill(0)
-    for i in range(-(-kh // sh)):
-        for j in range(-(-kw // sw)):
-            part = columns[:, :, :, i * sh : (i + 1) * sh, j * sw : (j + 1) * sw].swapaxes(2, 3)
-            blocks[:, i : i + rows, : part.shape[2], j : j + cols, : part.shape[4]] += part
-    padded = blocks.reshape(n, high * sh, wide * sw, channels)
-    out[...] = padded[:, top : top + out.shape[1], left : left + out.shape[2]]
-
-
-def _images_per_chunk(rows: int, cols: int, w_shape: tuple[int, ...], itemsize: int) -> int:
-    """So many that the im2col matrix and its product with the filters have about CONV_BYTES."""
-    kh, kw, channels, out = w_shape
-    return max(1, CONV_BYTES // max(1, rows * cols * (kh * kw * channels + out) * itemsize))
-
-
-def conv(x: Array, w: Array, stride: Pair, padding: Padding) -> Array:
-    n, height, width, _ = x.shape
+def conv(x: Array, w: Array, stride: Pair, padding: Padding, bias: Array | float = 0) -> Array:
+    n, height, width, channels = x.shape
     kh, kw, _, out = w.shape
     rows = conv_output_size(height, kh, stride[0], padding[0])
     cols = conv_output_size(width, kw, stride[1], padding[1])
     y = np.empty((n, rows, cols, out), np.result_type(x, w))
-    filters = np.ascontiguousarray(w).reshape(-1, out)
+    filters, line = aligned((kh, kw * channels, out), w.dtype), kw * channels
+    filters[...] = w.reshape(filters.shape)
+    runs = _runs(rows, kh, stride[0], -padding[0][0], height)
 
     def chunk(s: slice) -> None:
-        np.matmul(_im2col(x[s], (kh, kw), stride, padding), filters, out=y[s].reshape(-1, out))
+        if line < NARROW:
+            columns = _im2col(x[s], (kh, kw), stride, padding)
+            np.matmul(columns.T, filters.reshape(-1, out), out=y[s].reshape(-1, out))
+            y[s] += bias
+        else:
+            strips = _strips(x[s], kw, stride[1], -padding[1][0], cols)
+            np.add(_products(strips, filters, stride[0], runs, rows), bias, out=y[s].swapaxes(0, 1))
 
-    for_chunks(chunk, n, _images_per_chunk(rows, cols, w.shape, x.itemsize))
+    for_chunks(chunk, n, _images_per_chunk(n, cols * height * line * x.itemsize))
     return y
 
 
-def conv_input_gradient(grad: Array, w: Array, stride: Pair, padding: Padding, size: Pair) -> Array:
+def conv_input_gradient(
+    grad: Array, w: Array, stride: Pair, padding: Padding, size: Pair, bias: Array | float = 0
+) -> Array:
     n, rows, cols, out = grad.shape
-    kh, kw, channels, _ = w.shape
+    _, kw, channels, _ = w.shape
     x = np.empty((n, *size, channels), np.result_type(grad, w))
-    # Both are exact. To gather takes whole blocks, and is faster unless g has more channels than a block has numbers.
-    whole_blocks = kh % stride[0] == 0 and kw % stride[1] == 0
-    if whole_blocks and out <= stride[0] * stride[1] * channels:
-        work = _gather(w, stride, padding)
-    else:
-        work = _scatter(w, stride, padding)
-    for_chunks(lambda s: work(grad[s], x[s]), n, _images_per_chunk(rows, cols, w.shape, x.itemsize))
+    work = _scatter(w, stride, padding) if channels < NARROW else _gather(w, stride, padding, (rows, *size))
+    for_chunks(lambda s: work(grad[s], bias, x[s]), n, _images_per_chunk(n, rows * cols * kw * out * x.itemsize))
     return x
 
 
-def _scatter(w: Array, stride: Pair, padding: Padding) -> Callable[[Array, Array], None]:
+def _scatter(w: Array, stride: Pair, padding: Padding) -> Work:
     """Of each g its product with w, added to the patch of x that it came from."""
     filters = np.ascontiguousarray(w).reshape(-1, w.shape[-1]).T
 
-    def work(grad: Array, x: Array) -> None:
+    def work(grad: Array, bias: Array | float, x: Array) -> None:
         g = np.ascontiguousarray(grad).reshape(-1, len(filters))
         columns = np.matmul(g, filters, out=scratch("columns", (len(g), filters.shape[1]), x.dtype))
-        _col2im(columns.reshape(*grad.shape[:3], *w.shape[:3]), stride, padding, x)
+        patches = columns.reshape(*grad.shape[:3], *w.shape[:3])
+        np.add(simple.col2im(patches, x.shape[1:3], stride, padding), bias, out=x)
 
     return work
 
 
-def _gather(w: Array, stride: Pair, padding: Padding) -> Callable[[Array, Array], None]:
-    """The same where the kernel is a multiple of the stride: pixels of x as products of all g that reach them.
+def _gather(w: Array, stride: Pair, padding: Padding, sizes: tuple[int, int, int]) -> Work:
+    """Pixels of x as products of all g that reach them: convolutions of g with w upside down.
 
-    The padded image is seen as blocks of stride × stride pixels, each reached by the same number of patches: so x is a
-    convolution of g, of stride 1, that gives blocks; here one row of pixels in all blocks at a time.
+    Across, the padded image is seen as blocks of `stride` pixels, which all see the same columns of g, where w is
+    filled up with zeros to whole blocks. Down, every stride-th row of x sees every stride-th row of w.
     """
-    (sh, sw), ((top, _), (left, _)), (kh, kw, channels, out) = stride, padding, w.shape
-    high, wide = kh // sh, kw // sw
-    reversed_blocks = w.reshape(high, sh, wide, sw, channels, out)[::-1, :, ::-1]
-    filters = np.ascontiguousarray(reversed_blocks.transpose(1, 0, 2, 5, 3, 4)).reshape(sh, -1, sw * channels)
+    (kh, kw, channels, out), (down, across), ((top, _), (left, _)) = w.shape, stride, padding
+    rows, height, width = sizes
+    taps, first_block, block = -(-kw // across), left // across, across * channels
+    blocks, cut_off = -(-(left + width) // across) - first_block, left % across
+    whole = np.zeros((kh, taps * across, channels, out), w.dtype)
+    whole[:, :kw] = w
+    filters = whole.reshape(kh, taps, across, channels, out)[:, ::-1].transpose(0, 1, 4, 2, 3).reshape(kh, -1, block)
+    phases = []
+    for phase in range(min(down, height)):
+        every = filters[(phase + top) % down :: down][::-1]
+        seen = aligned(every.shape, w.dtype)
+        seen[...] = every
+        lines = len(range(phase, height, down))
+        phases.append((phase, seen, _runs(lines, len(seen), 1, (phase + top) // down - len(seen) + 1, rows), lines))
 
-    def work(grad: Array, x: Array) -> None:
-        n, rows, cols, _ = grad.shape
-        below, beyond = -(-(top + x.shape[1]) // sh) - rows, -(-(left + x.shape[2]) // sw) - cols
-        pads = (high - 1, max(0, below)), (wide - 1, max(0, beyond))
-        columns = _im2col(grad, (high, wide), (1, 1), pads)
-        blocks = scratch("blocks", (n, rows + pads[0][1], cols + pads[1][1], sw, channels), x.dtype)
-        lines = blocks.reshape(*blocks.shape[:2], -1, channels)[:, :, left : left + x.shape[2]]
-        for row in range(sh):
-            np.matmul(columns, filters[row], out=blocks.reshape(len(columns), -1))
-            first = (row - top) % sh
-            part = x[:, first::sh]
-            part[...] = lines[:, (first + top) // sh :][:, : part.shape[1]]
+    def work(grad: Array, bias: Array | float, x: Array) -> None:
+        strips = _strips(grad, taps, 1, first_block - taps + 1, blocks)
+        for phase, seen, runs, lines in phases:
+            product = _products(strips, seen, 1, runs, lines).reshape(lines, len(x), blocks * across, channels)
+            np.add(product[:, :, cut_off : cut_off + width], bias, out=x[:, phase::down].swapaxes(0, 1))
 
     return work
 
 
 def conv_filter_gradient(x: Array, grad: Array, stride: Pair, padding: Padding, kernel: Pair) -> Array:
-    n, rows, cols, out = grad.shape
-    channels = x.shape[3]
-    images = _images_per_chunk(rows, cols, (*kernel, channels, out), x.itemsize)
+    (n, _, cols, out), (_, height, _, channels) = grad.shape, x.shape
+    line = kernel[1] * channels
+    images = _images_per_chunk(n, height * cols * line * x.itemsize)
     lane = -(-n // LANES)
-    partial = np.zeros((LANES, kernel[0] * kernel[1] * channels, out), np.result_type(x, grad))
+    partial = np.zeros((LANES, kernel[0], line, out), np.result_type(x, grad))
+    add = _add_narrow if line < NARROW else _add_by_rows
 
     def sum_lane(i: int) -> None:
         stop = min((i + 1) * lane, n)
         for start in range(i * lane, stop, images):
             s = slice(start, min(start + images, stop))
-            columns, g = _im2col(x[s], kernel, stride, padding), np.ascontiguousarray(grad[s]).reshape(-1, out)
-            first = start == i * lane
-            product = partial[i] if first else scratch("product", partial.shape[1:], partial.dtype)
-            np.matmul(columns.T, g, out=product)
-            if not first:
-                partial[i] += product
+            add(partial[i], x[s], grad[s], stride, padding, kernel)
 
     parallel_for(sum_lane, LANES)
     return partial.sum(axis=0).reshape(*kernel, channels, out)
+
+
+def _add_narrow(total: Array, x: Array, grad: Array, stride: Pair, padding: Padding, kernel: Pair) -> None:
+    columns, out = _im2col(x, kernel, stride, padding), grad.shape[-1]
+    total += (columns @ np.ascontiguousarray(grad).reshape(-1, out)).reshape(total.shape)
+
+
+def _add_by_rows(total: Array, x: Array, grad: Array, stride: Pair, padding: Padding, kernel: Pair) -> None:
+    """For each row of the kernel, one product of all the pixels that it meets with their g."""
+    n, rows, cols, out = grad.shape
+    (kh, line), (down, across), ((top, _), (left, _)) = total.shape[:2], stride, padding
+    g = scratch("g", (rows, n, cols, out), grad.dtype)
+    g[...] = grad.swapaxes(0, 1)
+    strips = _unfold(x, kernel[1], across, -left, cols).transpose(2, 0, 1, 3)
+    small = line * out * n * cols <= SMALL_PRODUCT  # of one row
+    products = scratch("product", (rows if small else 1, line, out), total.dtype)
+    for phase in range(min(down, kh)):  # the rows of the kernel that meet the same rows of the image
+        met = strips[(phase - top) % down :: down]
+        pixels = scratch("strips", met.shape, x.dtype)
+        np.copyto(pixels, met)
+        for k in range(phase, kh, down):
+            shift = (k - top) // down  # g's row i meets row i + shift of these
+            first, stop = max(0, -shift), min(rows, len(pixels) - shift)
+            if first < stop:
+                count = stop - first if small else 1
+                seen = pixels[first + shift : stop + shift].reshape(count, -1, line).swapaxes(1, 2)
+                np.matmul(seen, g[first:stop].reshape(count, -1, out), out=products[:count])
+                total[k] += products[:count].sum(axis=0)

@@ -2,7 +2,7 @@
 
 import contextvars
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -14,10 +14,10 @@ from ..errors import DeviceError, SettingError, ShapeError
 from ..rows import Rows, generator_of_rows
 
 Self = TypeVar("Self", bound="Module")
-Trace = list[tuple["Module", tuple[int, ...]]]  # which module gave an output of which shape
+Look = Callable[["Module", Tensor], None]
 
 _frozen = contextvars.ContextVar("frozen", default=False)
-_trace: contextvars.ContextVar["Trace | None"] = contextvars.ContextVar("trace", default=None)
+_look: contextvars.ContextVar["Look | None"] = contextvars.ContextVar("look", default=None)
 
 
 class Parameter(Tensor):
@@ -45,6 +45,16 @@ def frozen() -> Iterator[None]:
         _frozen.reset(token)
 
 
+@contextmanager
+def watched(look: Look) -> Iterator[None]:
+    """Within this block (of this thread, or task) each module that was called is shown, with its output, to `look`."""
+    token = _look.set(look)
+    try:
+        yield
+    finally:
+        _look.reset(token)
+
+
 class Module:
     """Base of all layers and networks.
 
@@ -64,9 +74,9 @@ class Module:
             expected = "takes labels besides: (x, labels)" if self.takes_labels else "takes no labels"
             raise SettingError(f"{type(self).__name__} {expected}; it was called with {1 + len(labels)} arguments")
         y = self.forward(x if isinstance(x, Tensor) else Tensor(x), *labels)
-        trace = _trace.get()
-        if trace is not None:
-            trace.append((self, y.shape))
+        look = _look.get()
+        if look is not None:
+            look(self, y)
         return y
 
     # ------------------------------------------------ what it is made of
@@ -185,16 +195,15 @@ class Module:
         if input_shape is not None:
             # On a copy, so that neither mode nor statistics nor random numbers of this module are touched.
             like = next(iter(self.parameters()), Tensor(0.0))
-            trace: Trace = []
-            token = _trace.set(trace)
-            try:
-                with no_grad():
-                    twin = copy.deepcopy(self).eval()
-                    x = wrap(backend.to_device(np.zeros((1, *input_shape), like.dtype), like.device))
-                    twin(x, *[[0]] * self.takes_labels)
-            finally:
-                _trace.reset(token)
-            by_twin = {id(module): str(("N", *shape[1:])).replace("'", "") for module, shape in trace}
+            by_twin: dict[int, str] = {}
+
+            def note(module: Module, y: Tensor) -> None:
+                by_twin[id(module)] = str(("N", *y.shape[1:])).replace("'", "")
+
+            with no_grad(), watched(note):
+                twin = copy.deepcopy(self).eval()
+                x = wrap(backend.to_device(np.zeros((1, *input_shape), like.dtype), like.device))
+                twin(x, *[[0]] * self.takes_labels)
             pairs = zip(self.modules(), twin.modules(), strict=True)
             shapes = {id(ours): by_twin.get(id(other), "") for ours, other in pairs}
         own = [(m, [p.size for _, p in m._members() if isinstance(p, Parameter)]) for m in self.modules()]

@@ -9,7 +9,7 @@ from .. import ops
 from ..autograd import Tensor, no_grad, raw
 from ..backend import generator_or_default
 from ..errors import SettingError, ShapeError
-from ..ops.convolution import PaddingSetting, padding_pairs, per_axis
+from ..ops.convolution import PaddingSetting, conv_and_bias, conv_transpose_and_bias, padding_pairs, per_axis
 from ..ops.products import swap_last_axes
 from .init import Initialiser, glorot, normal
 from .module import Buffer, Module, Parameter
@@ -83,9 +83,6 @@ class Weighted(Module):
         size = "" if self.spectral_norm is True else f" {self.spectral_norm}"
         return ", no bias" * (not self.use_bias) + (f", spectral norm{size}" if self.spectral_norm else "")
 
-    def add_bias(self, y: Tensor) -> Tensor:
-        return y + self.bias if self.use_bias else y
-
 
 class Dense(Weighted):
     """y = x w + b.   Shapes: x (…, in_features), w (in_features, out_features), b (out_features,) -> (…, out_features).
@@ -111,7 +108,8 @@ class Dense(Weighted):
         if x.ndim < 2 or x.shape[-1] != self.in_features:
             hint = "; is a Flatten missing?" if x.ndim > 2 else ""
             raise ShapeError(f"{self.describe()} takes x (N, {self.in_features}), got {x.shape}{hint}")
-        return self.add_bias(x @ self.normalised_weight())
+        y = x @ self.normalised_weight()
+        return y + self.bias if self.use_bias else y
 
     def describe(self) -> str:
         return f"Dense({self.in_features} → {self.out_features}{self.marks()})"
@@ -149,7 +147,8 @@ class Conv(Weighted):
         super().__init__((*self.kernel, *last), self.channels, bias, spectral_norm, init, rng)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.add_bias(ops.conv(x, self.normalised_weight(), self.stride, self.padding))
+        bias = self.bias if self.use_bias else None
+        return conv_and_bias(x, self.normalised_weight(), bias, self.stride, self.padding)
 
     def describe(self) -> str:
         steps = f", stride {'×'.join(map(str, self.stride))}" if set(self.stride) != {1} else ""
@@ -185,7 +184,8 @@ class ConvTranspose(Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         w = self.normalised_weight()
-        return self.add_bias(ops.conv_transpose(x, w, self.stride, self.padding, self.output_padding))
+        bias = self.bias if self.use_bias else None
+        return conv_transpose_and_bias(x, w, bias, self.stride, self.padding, self.output_padding)
 
 
 def check_sizes(layer: str, **sizes: int) -> None:

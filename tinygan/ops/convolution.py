@@ -24,36 +24,44 @@ PaddingSetting = int | Literal["same"] | Sequence[int | tuple[int, int]]
 
 
 class Conv(Op):
-    """y = x ∗ w.   ∂L/∂x = ConvInputGradient(∂L/∂y, w), ∂L/∂w = ConvFilterGradient(x, ∂L/∂y)."""
+    """y = x ∗ w, and + b (O,) where there is one.
+
+    ∂L/∂x = ConvInputGradient(∂L/∂y, w), ∂L/∂w = ConvFilterGradient(x, ∂L/∂y), ∂L/∂b = ∂L/∂y summed over N, H and W.
+    """
 
     def __init__(self, stride: Pair, padding: Padding):
         self.stride, self.padding = stride, padding
 
-    def forward(self, x: Array, w: Array) -> Array:
-        return kernels_for(x, w).conv(x, w, self.stride, self.padding)
+    def forward(self, x: Array, w: Array, *bias: Array) -> Array:
+        return kernels_for(x, w).conv(x, w, self.stride, self.padding, *bias)
 
     def backward(self, grad: Tensor) -> Any:
-        x, w = self.inputs
+        x, w, *bias = self.inputs
         return (
             lambda: ConvInputGradient(self.stride, self.padding, _size(x))(grad, w),
             lambda: ConvFilterGradient(self.stride, self.padding, _kernel(w))(x, grad),
+            *(grad for _ in bias),
         )
 
 
 class ConvInputGradient(Op):
-    """x = g ∗ᵀ w, of height and width `size`.   ∂L/∂g = Conv(∂L/∂x, w), ∂L/∂w = ConvFilterGradient(∂L/∂x, g)."""
+    """x = g ∗ᵀ w, of height and width `size`, and + b (C,) where there is one.
+
+    ∂L/∂g = Conv(∂L/∂x, w), ∂L/∂w = ConvFilterGradient(∂L/∂x, g), ∂L/∂b = ∂L/∂x summed over N, H and W.
+    """
 
     def __init__(self, stride: Pair, padding: Padding, size: Pair):
         self.stride, self.padding, self.size = stride, padding, size
 
-    def forward(self, g: Array, w: Array) -> Array:
-        return kernels_for(g, w).conv_input_gradient(g, w, self.stride, self.padding, self.size)
+    def forward(self, g: Array, w: Array, *bias: Array) -> Array:
+        return kernels_for(g, w).conv_input_gradient(g, w, self.stride, self.padding, self.size, *bias)
 
     def backward(self, grad: Tensor) -> Any:
-        g, w = self.inputs
+        g, w, *bias = self.inputs
         return (
             lambda: Conv(self.stride, self.padding)(grad, w),
             lambda: ConvFilterGradient(self.stride, self.padding, _kernel(w))(grad, g),
+            *(grad for _ in bias),
         )
 
 
@@ -83,6 +91,13 @@ def conv(x: Operand, w: Operand, stride: int | Sequence[int] = 1, padding: Paddi
     after) for each axis; or "same", which gives OH = ⌈H / stride⌉.
     Raises ShapeError where x and w don't fit, SettingError for a stride or padding that is none.
     """
+    return conv_and_bias(x, w, None, stride, padding)
+
+
+def conv_and_bias(
+    x: Operand, w: Operand, bias: Operand | None, stride: int | Sequence[int], padding: PaddingSetting
+) -> Tensor:
+    """conv(x, w, stride, padding) + bias (O,), added while the result is in the cache; raises like conv."""
     x, w, rank = _checked("conv", x, w, channel_axis=-2)
     steps, kernel, sizes = per_axis("stride", stride, rank, 1), w.shape[:rank], x.shape[1:-1]
     if padding == "same":
@@ -95,7 +110,7 @@ def conv(x: Operand, w: Operand, stride: int | Sequence[int] = 1, padding: Paddi
                 f"conv: a kernel of {kernel} is larger than the input {sizes} with padding {pads}; "
                 'pad more (padding="same"), or use a smaller kernel'
             )
-    y = Conv(_two(steps, 1), _two(pads, (0, 0)))(_as_image(x, rank), _as_filter(w, rank))
+    y = Conv(_two(steps, 1), _two(pads, (0, 0)))(_as_image(x, rank), _as_filter(w, rank), *_bias("conv", bias, w, -1))
     return _as_signal(y, rank)
 
 
@@ -113,6 +128,18 @@ def conv_transpose(
     output_padding: rows and columns added at the end, fewer than the stride.
     Raises ShapeError where x and w don't fit, SettingError for a stride or padding that is none.
     """
+    return conv_transpose_and_bias(x, w, None, stride, padding, output_padding)
+
+
+def conv_transpose_and_bias(
+    x: Operand,
+    w: Operand,
+    bias: Operand | None,
+    stride: int | Sequence[int],
+    padding: PaddingSetting,
+    output_padding: int | Sequence[int],
+) -> Tensor:
+    """conv_transpose(x, w, stride, padding, output_padding) + bias (O,), likewise."""
     x, w, rank = _checked("conv_transpose", x, w, channel_axis=-1)
     steps, kernel, sizes = per_axis("stride", stride, rank, 1), w.shape[:rank], x.shape[1:-1]
     extra = per_axis("output_padding", output_padding, rank, 0)
@@ -126,7 +153,8 @@ def conv_transpose(
     out = tuple(map(conv_transpose_output_size, sizes, kernel, steps, pads, extra))
     if min(out) < 1:
         raise ShapeError(f"conv_transpose: padding {pads} leaves nothing of the output {out}; pad less")
-    y = ConvInputGradient(_two(steps, 1), _two(pads, (0, 0)), _two(out, 1))(_as_image(x, rank), _as_filter(w, rank))
+    op = ConvInputGradient(_two(steps, 1), _two(pads, (0, 0)), _two(out, 1))
+    y = op(_as_image(x, rank), _as_filter(w, rank), *_bias("conv_transpose", bias, w, -2))
     return _as_signal(y, rank)
 
 
@@ -170,6 +198,18 @@ def _checked(name: str, x: Operand, w: Operand, channel_axis: int) -> tuple[Tens
             f"{w.shape} takes {w.shape[channel_axis]}. Channels are the last axis of x"
         )
     return x, w, rank
+
+
+def _bias(name: str, bias: Operand | None, w: Tensor, out_axis: int) -> tuple[Tensor, ...]:
+    """Nothing, or the bias, once it fits the outputs of w."""
+    if bias is None:
+        return ()
+    bias, out = bias if isinstance(bias, Tensor) else Tensor(bias), w.shape[out_axis]
+    if bias.shape != (out,):
+        raise ShapeError(
+            f"{name}: bias {bias.shape} with w {w.shape}, which has {out} outputs; give one number for each, ({out},)"
+        )
+    return (bias,)
 
 
 def _two(values: Sequence[Any], first: Any) -> Any:
