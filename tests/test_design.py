@@ -17,11 +17,11 @@ SOURCES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path i
 
 # Floor by floor, from the ground up. Rooms of one floor may use each other, without circles.
 FLOORS = [
-    {"backend", "threads", "errors", "_version", "files"},
+    {"backend", "threads", "errors", "_version", "files", "rows", "workers"},
     {"kernels"},
     {"autograd", "debugging"},
     {"ops", "gradcheck", "testing"},
-    {"nn", "losses", "penalties", "optim"},
+    {"nn", "losses", "penalties", "optim", "reduction"},
     {"gan"},
     {"training", "checkpoint", "plotting", "data", "metrics", "distributed", "models", "runs", "recording"}
     | {"sampling", "grading", "progress", "signals", "export", "onnx", "profiling", "diagnosis"},

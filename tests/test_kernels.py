@@ -38,8 +38,11 @@ def cases():
         x, g, gamma, beta = draw(shape, shape, shape[-1:], shape[-1:])
         x = 3 * x + 5
         mean, variance = x.mean(axis=tuple(range(x.ndim - 1))), x.var(axis=tuple(range(x.ndim - 1)))
-        yield "batch_norm", (x, gamma, beta, 1e-5)
-        yield "batch_norm_gradient", (g, x, gamma, mean, variance, 1e-5)
+        yield "batch_statistics", (x,)
+        yield "batch_norm", (x, gamma, beta, mean, variance, 1e-5)
+        yield "batch_norm_sums", (g, x, mean, variance, 1e-5)
+        sums = cupy_kernels.batch_norm_sums(g, x, mean, variance, 1e-5)
+        yield "batch_norm_gradient", (g, x, gamma, mean, variance, 1e-5, *sums, x.size // x.shape[-1])
         yield "sum", (x, tuple(range(x.ndim - 1)), False)
         yield "sum", (x, tuple(range(x.ndim - 1)), True)
         yield "sum", (x, tuple(range(x.ndim)), False)
@@ -229,8 +232,8 @@ def test_scratch_memory_never_escapes(name, arguments):
     ]
     copies = [a.copy() for a in first]
     others = [-a if isinstance(a, np.ndarray) else a for a in inputs]
-    if name == "batch_norm_gradient":
-        others[4] = -others[4]  # a variance
+    for i in {"batch_norm": [4], "batch_norm_sums": [3], "batch_norm_gradient": [4]}.get(name, []):
+        others[i] = inputs[i]  # a variance
     with np.errstate(over="ignore"):
         second = getattr(numpy_kernels, name)(*others)
     second = [np.asarray(a) for a in (second if isinstance(second, tuple) else (second,))]

@@ -130,7 +130,7 @@ def test_non_finite_loss_stops_and_keeps_the_last_good(tmp_path):
 
 def test_a_run_that_fails_before_its_first_step_leaves_nothing(tmp_path, monkeypatch):
     run = trainer(tmp_path / "run")
-    monkeypatch.setattr(run.gan, "discriminator_step", lambda real, labels: 1 / 0)
+    monkeypatch.setattr(run.gan, "discriminator_step", lambda *batch: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run.fit(steps=3)
     assert not (tmp_path / "run").exists()

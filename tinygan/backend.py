@@ -87,6 +87,11 @@ def to_host(array: Array) -> Array:
     return _cupy().asnumpy(array) if is_on_gpu(array) else array
 
 
+def synchronize() -> None:
+    """Wait until the GPU has done all that it was given, before something else than CuPy looks at its memory."""
+    _cupy().cuda.get_current_stream().synchronize()
+
+
 def shares_memory(a: Array, b: Array) -> bool:
     """Whether they lie in the same stretch of memory, so that a change of one may be seen in the other."""
     return bool(device_of(a) == device_of(b) and array_library(a).may_share_memory(a, b))

@@ -4,10 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from . import backend, data, doctor, metrics, models, runs, sampling
+from . import backend, data, distributed, doctor, metrics, models, runs, sampling
 from ._version import __version__
 from .errors import DataError, SettingError, TinyganError
 from .export import save_safetensors
@@ -18,6 +19,7 @@ from .onnx import save_onnx
 from .profiling import STEPS, profile_training
 from .threads import thread_count
 from .training import Trainer
+from .workers import Workers
 
 RESULTS = ("samples.png", "training.gif", "losses.png", "report.txt")
 KEPT: dict[str, Any] = {  # the options that make a run what it is, and their types
@@ -39,25 +41,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.command(options) or 0
     except TinyganError as error:
         print(f"tinygan {options.name}: {error}", file=sys.stderr)
-        return 2
+        status = 2
     except MemoryError as error:
         print(f"tinygan {options.name}: not enough memory ({error}); ask for less at a time", file=sys.stderr)
-        return 2
+        status = 2
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
-        return 130
+        status = 130
+    distributed.abort(status)  # so that nobody waits for this process
+    return status
 
 
 def train(options: argparse.Namespace) -> None:
-    """Start a run, or go on with one: then all but its length, its device and the place of its data is its own."""
+    """Start a run, or go on with one; under mpiexec together with the other processes, of which one alone speaks."""
+    workers = distributed.world()
+    with open(os.devnull, "w") as unheard, redirect_stdout(unheard if workers.rank else sys.stdout):
+        _train(options, workers)
+
+
+def _train(options: argparse.Namespace, workers: Workers) -> None:
+    """In a run that goes on, all but its length, its device and the place of its data is its own."""
+    if options.profile and workers.size > 1:
+        raise SettingError("--profile measures one process; start it without mpiexec")
     if options.profile and (given := [k for k in UNPROFILED if getattr(options, k) is not None]):
         raise SettingError(f"--profile makes no run: --{', --'.join(given)} can't be given with it")
     if options.resume:
-        _take_up_options(options)
+        _take_up_options(options, workers)
     name = options.model or "small"
     model = models.find_model(name)
     _use_device(options.device)
-    dataset = _load_data(options)
+    dataset = _load_data(options) if workers.rank == 0 else None
+    workers.wait()  # for worker 0, which may have had to download it
+    dataset = dataset or _load_data(options)
     gan = models.build_gan(
         name, dataset.image_shape, options.objective, options.lr, options.seed or 0, classes=_classes(options, dataset)
     )
@@ -65,6 +80,7 @@ def train(options: argparse.Namespace) -> None:
     if options.profile:
         _print_profile(options, name, gan, dataset)
         return
+    gan.join(workers, synchronised=not options.local_batch_norm)
     folder = options.resume or options.out or runs.free_folder("runs", f"{name}-{dataset.name}")
     limits = {k: v for k in ("steps", "epochs", "minutes") if (v := getattr(options, k)) is not None}
     fast = os.environ.get("TINYGAN_FAST") == "1" and not limits
@@ -83,6 +99,8 @@ def train(options: argparse.Namespace) -> None:
         resume=bool(options.resume),
     )
     print(_describe(name, gan, options.batch))
+    if workers.size > 1:
+        print(f"{workers.size} processes train it together; of each batch, this one takes {trainer.rows.size}.")
     print(f"Going on at step {trainer.step} in {folder}" if options.resume else f"Writing to {folder}", flush=True)
     try:
         trainer.fit(**(limits or {"steps": FAST_STEPS if fast else model.steps}))
@@ -161,9 +179,9 @@ def _kept(options: argparse.Namespace, dataset: data.Dataset) -> dict[str, Any]:
     return {**{key: getattr(options, key) for key in KEPT}, "data": place}
 
 
-def _take_up_options(options: argparse.Namespace) -> None:
+def _take_up_options(options: argparse.Namespace, workers: Workers) -> None:
     """Fill in the options of the run to go on with. Those that would make another run of it can't be given."""
-    config = runs.read_config(Path(options.resume))
+    config = workers.broadcast_json(runs.read_config(Path(options.resume)) if workers.rank == 0 else None)
     kept, where = config.get("options"), os.path.join(options.resume, "config.json")
     if not isinstance(kept, dict):
         raise SettingError(
@@ -240,7 +258,8 @@ def _add_train(commands: Any) -> None:
         "train",
         help="train a GAN and keep its samples, film, curves and model in a run folder",
         description="Train a GAN. Without options: the model `small` on MNIST, clearly legible digits in minutes.",
-        epilog="Environment: TINYGAN_DATA, a folder with mnist/; TINYGAN_OFFLINE=1, no downloads; "
+        epilog="On several machines or processors: mpiexec -n 4 tinygan train … (with the extra tinygan[mpi]) trains "
+        "what one process trains. Environment: TINYGAN_DATA, a folder with mnist/; TINYGAN_OFFLINE=1, no downloads; "
         "TINYGAN_THREADS; TINYGAN_FAST=1, a training of seconds that only shows that everything works.",
     )
     add = command.add_argument
@@ -275,6 +294,8 @@ def _add_train(commands: Any) -> None:
     add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (a GPU if there is one)")
     add("--profile", action="store_true", help="make no run, but show where a step's time goes, by layer, forward and "
         f"backward: {STEPS} steps are timed, or --steps")  # fmt: skip
+    add("--local-batch-norm", action="store_true", help="under mpiexec: let batch norm take each process's own part "
+        "of the batch, and send less, rather than give what one process gives")  # fmt: skip
     command.set_defaults(command=train)
 
 

@@ -1,7 +1,7 @@
 """The game: a generator, a discriminator, what each minimises, and one step of each with the other left alone."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,14 @@ from .errors import SettingError, ShapeError
 from .kernels import kernels_for
 from .losses import Objective
 from .nn import Module, Sequential, Sigmoid, frozen
+from .ops.normalization import ALONE
 from .optim import Optimizer, step_count
+from .reduction import summed_backward
+from .rows import Rows, generator_of_rows
+from .workers import Workers
 
 SAMPLE_BATCH = 64
+STREAM_ROWS = 1024  # so a worker draws few latents that aren't its own, however many workers there are
 PLAYERS = ("generator", "discriminator", "averaged")
 PARTS = (*PLAYERS, "g_optimizer", "d_optimizer")
 COUNTS = ("g_steps", "d_steps")
@@ -76,55 +81,77 @@ class GAN:
         self._pairs = list(zip(_tensors(self.averaged), _tensors(generator), strict=True))
         self.value: Tensor | None = None  # V(D, G) of D's last step, where it has a meaning
         self.penalty: Tensor | None = None  # of D's last step, where the objective has one
-        self.look: Look | None = None  # is shown each step, before the gradients move the player
+        self.look: Look | None = None  # is shown each step, before the gradients move the player: of a worker its rows
+        self.workers, self.synchronised = ALONE, True
 
-    def discriminator_step(self, real: Any, labels: Any = None) -> Tensor:
+    def join(self, workers: Workers, synchronised: bool = True) -> None:
+        """Train together with these workers from now on: all start from worker 0's state and seed, and stay equal.
+
+        Each of them calls the same steps with the same batch, whole, and works on its rows of it. The gradients, summed
+        over the workers, and the losses are the whole batch's, and so the same as one worker's but for rounding.
+        What mixes examples in another way than batch normalisation (Pack, MinibatchStdDev, DRAGAN's deviation) mixes
+        those of a worker.
+        synchronised: whether batch normalisation takes its statistics of the whole batch, too, or of the worker's rows,
+        which sends less; then the gradients aren't quite one worker's, and G's running statistics are worker 0's.
+        """
+        self.workers, self.synchronised = workers, synchronised
+        self.seed = workers.broadcast_json(self.seed)
+        self.load_state_dict(workers.broadcast_state(self.state_dict()))
+        for module in (*self.generator.modules(), *self.discriminator.modules()):
+            if hasattr(module, "workers"):
+                module.workers = workers if synchronised else ALONE
+
+    def discriminator_step(self, real: Any, labels: Any = None, total: int | None = None) -> Tensor:
         """One step of D on a batch of real images (N, H, W, C) and as many fake ones; gives D's loss before it.
 
-        labels: what the real images show, (N,), for players that take labels. G stays as it was to the byte: it runs
-        with batch statistics, but records and writes nothing.
+        labels: what the real images show, (N,), for players that take labels.   total: where there are other workers,
+        the size of the batch of which `real` and `labels` are this worker's rows; None: they are the whole batch.
+        G stays as it was to the byte: it runs with batch statistics, but records and writes nothing.
         """
-        self._reseed(0, self.d_steps)
         if (labels is None) != (self.classes is None):
             have = "no labels were given" if labels is None else "labels were given"
             raise SettingError(f"discriminator_step: {have}, but this GAN has classes={self.classes}")
+        rows = self.workers.rows(total or len(real))
+        if total is None and self.workers.size > 1:
+            real, labels = real[rows.slice], None if labels is None else labels[rows.slice]
+        self._reseed(0, self.d_steps, rows)
         x = self._on_device(real)
         with no_grad(), frozen():
-            fake = call(self.generator, self.latents(len(x), "latents for D", self.d_steps), labels)
+            fake = call(self.generator, self.latents(rows.total, "latents for D", self.d_steps), labels)
         if fake.shape[1:] != x.shape[1:]:
             raise ShapeError(f"the generator makes images of shape {fake.shape[1:]}, the data have {x.shape[1:]}")
         # Real and fake apart, so that batch normalisation in D doesn't mix their statistics.
         real_logits, fake_logits = call(self.discriminator, x, labels), call(self.discriminator, fake, labels)
         loss = self.objective.discriminator(real_logits, fake_logits)
         with frozen():  # it looks at D once more, and D's vectors and statistics have seen these images
-            self.penalty = self._penalty(x, fake, labels)
-        if self.penalty is not None:
-            loss = loss + self.penalty
-            self.penalty = self.penalty.detach()
+            penalty = self._penalty(x, fake, labels, rows)
+        loss = loss if penalty is None else loss + penalty
         seen = {"real": x, "fake": fake, "labels": labels}
         logits = {"real_logits": real_logits.detach(), "fake_logits": fake_logits.detach()}
-        self._descend(loss, self.d_optimizer, **seen, **logits)
+        value = losses.value(**logits) if self.objective.log_odds else None
+        total_loss, (self.value, self.penalty) = self._descend(
+            loss, self.d_optimizer, rows, (value, penalty), **seen, **logits
+        )
         self.objective.constrain(self.discriminator)
         self.d_steps += 1
-        if self.objective.log_odds:
-            self.value = losses.value(**logits)
-        return loss.detach()
+        return total_loss
 
     def generator_step(self, n: int) -> Tensor:
         """One step of G with n latents; gives G's loss before it.
 
         D stays as it was to the byte: gradients flow through it, but none is computed for its weights.
         """
-        self._reseed(1, self.g_steps)
+        rows = self.workers.rows(n)
+        self._reseed(1, self.g_steps, rows)
         labels = self.labels(n, "labels for G", self.g_steps)
         fake = call(self.generator, self.latents(n, "latents for G", self.g_steps), labels)
         with frozen():
             logits = call(self.discriminator, fake, labels)
         loss = self.objective.generator(logits)
-        self._descend(loss, self.g_optimizer)
+        total_loss, _ = self._descend(loss, self.g_optimizer, rows)
         self._update_average()
         self.g_steps += 1
-        return loss.detach()
+        return total_loss
 
     def sample(self, n: int, seed: int = 0, labels: Any = None) -> np.ndarray[Any, Any]:
         """n images (n, H, W, C) float32 in [−1, 1] from the averaged generator; the first of more are the same.
@@ -142,12 +169,18 @@ class GAN:
         return generate(self.averaged, latents, labels)
 
     def latents(self, n: int, stream: str, *key: int) -> Tensor:
-        """n draws from N(0, I), (n, latent_size), of a stream derived from this GAN's seed."""
-        return self._on_device(backend.generator(self.seed, stream, *key).standard_normal((n, self.latent_size)))
+        """n draws from N(0, I), (n, latent_size), of a stream derived from this GAN's seed; a worker's rows."""
+        draws = self._draw(n, lambda g, count: g.standard_normal((count, self.latent_size)), stream, *key)
+        return self._on_device(draws)
 
     def labels(self, n: int, stream: str, *key: int) -> np.ndarray[Any, Any] | None:
-        """n classes drawn evenly, (n,), of a stream derived from this GAN's seed; None where there are no classes."""
-        return backend.generator(self.seed, stream, *key).integers(0, self.classes, n) if self.classes else None
+        """n classes drawn evenly, (n,), of a stream derived from this GAN's seed; of those, a worker's rows.
+
+        None where there are no classes.
+        """
+        if not self.classes:
+            return None
+        return self._draw(n, lambda g, count: g.integers(0, self.classes, count), stream, *key)
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of all that the rest of a training depends on, besides the seed: `generator.layers.0.weight`, ….
@@ -178,23 +211,45 @@ class GAN:
         """As a Tensor where the players are, in their dtype."""
         return place_like(self.generator, images)
 
-    def _penalty(self, real: Tensor, fake: Tensor, labels: Any) -> Tensor | None:
-        rng = backend.generator(self.seed, "penalty", self.d_steps)
+    def _penalty(self, real: Tensor, fake: Tensor, labels: Any, rows: Rows) -> Tensor | None:
+        rng = generator_of_rows(backend.generator(self.seed, "penalty", self.d_steps), rows)
         return self.objective.penalty(Labelled(self.discriminator, labels), real, fake, rng)
 
-    def _reseed(self, moving: int, step: int) -> None:
+    def _draw(
+        self, n: int, draw: Callable[[np.random.Generator, int], Any], stream: str, *key: int
+    ) -> np.ndarray[Any, Any]:
+        """This worker's rows of n, each STREAM_ROWS of which are drawn from a stream of their own.
+
+        The first of these streams has no number, as it is nearly always the only one.
+        """
+        rows = self.workers.rows(n)
+        numbers = range(rows.start // STREAM_ROWS, max(1, -(-rows.stop // STREAM_ROWS)))
+        streams = [backend.generator(self.seed, stream, *key, *([i] if i else [])) for i in numbers]
+        parts = [draw(g, min(STREAM_ROWS, n - i * STREAM_ROWS)) for i, g in zip(numbers, streams, strict=True)]
+        first = numbers.start * STREAM_ROWS
+        return np.concatenate(parts)[rows.start - first : rows.stop - first]
+
+    def _reseed(self, moving: int, step: int, rows: Rows) -> None:
         """Give the dropout of both players streams of their own for this step of D (0) or G (1)."""
         for i, module in enumerate((self.discriminator, self.generator)):
-            module.reseed(self.seed, moving, step, i)
+            module.reseed(self.seed, moving, step, i, rows=rows)
 
-    def _descend(self, loss: Tensor, optimizer: Optimizer, **seen: Any) -> None:
-        """One step down the gradient, after `look` was shown it, with what the player saw."""
+    def _descend(
+        self, loss: Tensor, optimizer: Optimizer, rows: Rows, numbers: Sequence[Tensor | None] = (), **seen: Any
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """One step down the gradient, after `look` was shown it, with what the player saw.
+
+        Gives the loss and these numbers, those that there are, of the whole batch.
+        """
         optimizer.zero_grad()
-        loss.backward(inputs=optimizer.params)
+        known = [number for number in numbers if number is not None]
+        total, *rest = summed_backward(loss, optimizer.params, self.workers, rows.share, [loss, *known])
         if self.look is not None:
             self.look(optimizer, **seen)
         optimizer.step()
         optimizer.zero_grad()
+        whole = iter(rest)
+        return total, [None if number is None else next(whole) for number in numbers]
 
     def _update_average(self) -> None:
         for averaged, tensor in self._pairs:

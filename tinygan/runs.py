@@ -207,7 +207,8 @@ def check_same(then: Mapping[str, Any], now: Mapping[str, Any], folder: Path) ->
 
 def changes(then: Any, now: dict[str, str]) -> str:
     """What of the versions differs that may change the bytes: `numpy 2.3.1 → 2.4.0`."""
-    then = then if isinstance(then, dict) else {}
+    alone = {"workers": "1"}
+    then, now = alone | (then if isinstance(then, dict) else {}), alone | now
     keys = [key for key in now if key not in ("python", "threads") and then.get(key) != now[key]]
     return ", ".join(f"{key} {_short(then.get(key))} → {now[key]}" for key in keys)
 

@@ -60,6 +60,12 @@ def thread_count() -> int:
     return max(1, min(cores, _container_limit()))
 
 
+def share_cores(processes: int) -> None:
+    """Use this process's part of the cores, where it is one of so many on this machine, unless a count was chosen."""
+    if _count is None and not os.environ.get("TINYGAN_THREADS"):
+        set_threads(max(1, thread_count() // processes))
+
+
 def parallel_for(work: Callable[[int], object], count: int) -> None:
     """Run work(0) … work(count − 1) on all threads, in no set order; the first error is raised here.
 

@@ -1,5 +1,7 @@
 """Training: the loop of Goodfellow et al. 2014, algorithm 1."""
 
+import hashlib
+import json
 import math
 import os
 import shutil
@@ -20,7 +22,7 @@ from .files import only_writer
 from .gan import GAN, PLAYERS
 from .progress import Progress, say
 from .recording import Recorder
-from .signals import Interruption, held_signals
+from .signals import DEFAULTS, Interruption, held_signals
 
 
 class Trainer:
@@ -34,8 +36,12 @@ class Trainer:
     config: what else to write into config.json.   progress: show a bar.
     resume: go on with the run in `out`, if there is one, from its newest checkpoint: to the same bytes, as if it had
     never stopped. The GAN, the data and the numbers have to be built as they were then; the weights are loaded.
+    A GAN that has joined other workers is trained by all of them, each with a Trainer of its own, with the same numbers
+    and data. Batch sizes and steps are the whole batch's; worker 0 alone writes, reads what it resumes from, and shows
+    a bar; an end by time or by a signal is one for all.
     Raises ShapeError where G's images are not shaped like the data's, DataError where the data isn't sound or a batch
-    is larger than it, FileError where `out` exists, SettingError where it is another run's: before anything is written.
+    is larger than it, or the workers have different data, FileError where `out` exists, SettingError where it is
+    another run's, or a worker's is not worker 0's: before anything is written.
     """
 
     def __init__(
@@ -64,7 +70,11 @@ class Trainer:
         self.gan, self.decay = gan, decay
         self.data = data if isinstance(data, Dataset) else Dataset(data, None, "array", "an array given to Trainer")
         self.batch_size, self.d_steps = batch_size, d_steps
-        self.log_every, self.sample_every, self.progress = log_every, sample_every, progress
+        self.workers = gan.workers
+        self.rows = self.workers.rows(batch_size)
+        self.log_every, self.sample_every = log_every, sample_every
+        self._writes = self.workers.rank == 0
+        self.progress = progress and self._writes
         self.checkpoint_every, self.checkpoint_minutes = checkpoint_every, checkpoint_minutes
         if gan.classes is not None and not 0 < (self.data.classes or 0) <= gan.classes:
             have = "no labels" if self.data.classes is None else f"labels up to {self.data.classes - 1}"
@@ -79,20 +89,23 @@ class Trainer:
         self._rates = gan.g_optimizer.lr, gan.d_optimizer.lr
         self.step, self.seconds = 0, 0.0  # both with what was trained before a resume
         self._sampled_at, self._saved_at = 0, 0.0
-        self._say = say
+        self._say = self._usual_say = say if self._writes else lambda sentence: None
         self.diagnosis = Diagnosis(gan)
-        self.folder = None if out is None else Path(out)
+        self.folder = Path(out) if self._writes and out is not None else None
         self._begun = bool(resume and self.folder and self.folder.exists())
+        self._check_workers()
         self.recorder = Recorder(self.folder, {}, lambda sentence: self._say(sentence))
         if self.folder:
-            made_by = {"format": runs.FORMAT, "versions": runs.versions()}
+            made_by = {"format": runs.FORMAT, "versions": self._versions()}
             length = {"steps": None, "minutes": None}
             self.recorder.config = {**length, **self._recipe(), **self._saving(), **made_by, **(config or {})}
             if self._begun:
                 self._load(self.folder)
             else:
                 runs.refuse_existing(self.folder)
-        self.batches = self.data.labelled_batches(batch_size, gan.seed, gan.d_steps)
+        if self.workers.size > 1:
+            self._take_up_worker_0()
+        self.batches = self.data.labelled_batches(batch_size, gan.seed, gan.d_steps, self.rows.slice)
 
     @property
     def log(self) -> list[dict[str, float]]:
@@ -121,9 +134,12 @@ class Trainer:
             with held_signals() as interruption, self._folder_at_hand():
                 self._fit(steps, minutes, bar, interruption)
             self.recorder.raise_problem()
+        except NonFiniteError:  # every worker has it
+            self.workers.wait()
+            raise
         finally:
             bar.close()
-            self._say = say
+            self._say = self._usual_say
             self._set_rates(None)
         return self.gan
 
@@ -135,13 +151,15 @@ class Trainer:
         if self.step == 0:
             self._take_samples()
             self._save()
-        while not (self._had(steps, minutes) or interruption.number):
+        signalled = None
+        while not (self._had(steps, minutes) or signalled):
             self._set_rates(steps)
             with self._watched() as watch:
                 for _ in range(self.d_steps):
                     real, labels = next(self.batches)
-                    d_loss = self.gan.discriminator_step(real, labels if self.gan.classes else None)
+                    d_loss = self.gan.discriminator_step(real, labels if self.gan.classes else None, self.batch_size)
                 g_loss = self.gan.generator_step(self.batch_size)
+            signalled = self._agree(interruption)
             self._after_step(d_loss, g_loss, watch, bar)
             if self._checkpoint_due() and not self._had(steps, minutes):  # the last one is for _complete to write
                 self._save()
@@ -152,7 +170,9 @@ class Trainer:
             self._take_samples()
             self.recorder.pictures()
             self.recorder.report(in_words(self.diagnosis, f"Stopped after {self.step} steps."))
-        if interruption.number:
+        if signalled:
+            self.workers.wait()  # until worker 0 has saved: who goes may take the others along
+            interruption.number = signalled
             interruption.stop()
 
     def _limits(
@@ -206,6 +226,16 @@ class Trainer:
     def _is_sampled(self, step: int) -> bool:
         return step <= self.step and step % self.sample_every == 0
 
+    def _agree(self, interruption: Interruption) -> int | None:
+        """Let the time be worker 0's; gives the signal that told any worker to stop, since then all do, or None."""
+        self.seconds = time.monotonic() - self._clock
+        if self.workers.size == 1:
+            return interruption.number
+        told = [interruption.number == number for number in DEFAULTS]
+        seconds, *told = self.workers.sum(np.array([self.seconds if self._writes else 0, *told], np.float64))
+        self.seconds = float(seconds)
+        return next((number for number, count in zip(DEFAULTS, told, strict=True) if count), None)
+
     @contextmanager
     def _watched(self) -> Iterator[Watch | None]:
         """Watch the next step if its line will be logged; the layers, too, if it is the first such after samples."""
@@ -219,7 +249,6 @@ class Trainer:
 
     def _after_step(self, d_loss: Tensor, g_loss: Tensor, watch: Watch | None, bar: Progress) -> None:
         self.step += 1
-        self.seconds = time.monotonic() - self._clock
         self._losses = d_loss, g_loss
         logged = self.step % self.log_every == 0
         if logged or d_loss.device == "cpu":  # to look at a number on the GPU is to wait for it
@@ -261,7 +290,10 @@ class Trainer:
         for name in ("value", "penalty"):
             if (number := getattr(self.gan, name)) is not None:
                 line[name] = float(number)
-        line |= watch.line() if watch else {}
+        own = watch.line() if watch else {}
+        if self.workers.size > 1:  # they are of this worker's rows, so they must not stop it alone
+            own = {name: number for name, number in own.items() if math.isfinite(number)}
+        line |= own
         if broken := [name for name, number in line.items() if not math.isfinite(number)]:
             besides = "".join(f", {name} {line[name]}" for name in broken if not name.endswith("loss"))
             raise NonFiniteError(
@@ -272,17 +304,30 @@ class Trainer:
 
     def _take_samples(self) -> None:
         """The fixed latents' images, and the model that made them; nothing is kept of a model that holds a NaN."""
-        state = runs.finite(self.gan.state_dict(), self.step)
+        state = self._sound_state()
+        self._sampled_at = self.step
+        if not self._writes:
+            return
         players = {name: array for name, array in state.items() if name.startswith(tuple(f"{p}." for p in PLAYERS))}
         counts = {"g_steps": self.gan.g_steps, "d_steps": self.gan.d_steps}
         images = self.gan.generate(self.latents, self.labels)
         self.recorder.samples(self.step, images, players, counts, self.columns)
-        self._sampled_at = self.step
 
     def _save(self) -> None:
         """A checkpoint."""
-        self.recorder.checkpoint(self.step, self.seconds, runs.finite(self.gan.state_dict(), self.step))
+        self.recorder.checkpoint(self.step, self.seconds, self._sound_state())
         self._saved_at = self.seconds
+
+    def _sound_state(self) -> runs.Arrays:
+        """The GAN's state. Raises NonFiniteError, for all workers, where it holds a NaN."""
+        state, problem = self.gan.state_dict(), None
+        try:
+            runs.finite(state, self.step)
+        except NonFiniteError as error:
+            problem = error
+        if self.workers.sum(np.array([problem is not None], np.float64))[0]:
+            raise problem or NonFiniteError(f"step {self.step}: another worker's state holds a NaN or an infinity")
+        return state
 
     def _load(self, folder: Path) -> None:
         """Take up the run in `folder`: from its newest checkpoint, or, where it was stopped before the first, anew."""
@@ -292,9 +337,9 @@ class Trainer:
         runs.check_same(then, self._recipe(), folder)
         own = self.recorder.config  # in whose order config.json is written
         own |= {key: value for key, value in then.items() if own.get(key) != value and key not in self._saving()}
-        if changes := runs.changes(then.get("versions"), runs.versions()):
+        if changes := runs.changes(then.get("versions"), self._versions()):
             self._say(f"{folder} goes on, but maybe not to the same bytes: {changes}.")
-            own["resumed"] = {"step": header.get("step", 0), "versions": runs.versions()}
+            own["resumed"] = {"step": header.get("step", 0), "versions": self._versions()}
         if not found:
             return
         try:
@@ -308,6 +353,33 @@ class Trainer:
         self.recorder.log = runs.read_log(folder, self._is_logged)
         if missing := self.step // self.log_every - len(self.recorder.log):
             self._say(f"{folder / 'log.jsonl'} lacks {missing} of its lines: it was damaged, and goes on without them.")
+
+    def _check_workers(self) -> None:
+        """Raise DataError or SettingError where another worker would train something else."""
+        if self.workers.size == 1:
+            return
+        recipe = self._recipe()
+        if others := self.workers.differing(recipe.pop("data")["sha256"]):
+            raise DataError(f"{self.data.name}: the data of workers {_list(others)} differ from worker 0's, in number "
+                            "or values: give each worker the same files")  # fmt: skip
+        digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+        if others := self.workers.differing(digest):
+            raise SettingError(f"workers {_list(others)} were given another run than worker 0: the GAN's layers, the "
+                               "optimizers, and the Trainer's numbers have to be the same for all")  # fmt: skip
+
+    def _take_up_worker_0(self) -> None:
+        """The state that worker 0 has loaded, or built."""
+        begun = {"step": self.step, "seconds": self.seconds, "sampled": self._sampled_at, "begun": self._begun}
+        begun = self.workers.broadcast_json(begun)
+        self.step, self.seconds, self._sampled_at = begun["step"], begun["seconds"], begun["sampled"]
+        self._begun, self._saved_at = begun["begun"], self.seconds
+        self.gan.load_state_dict(self.workers.broadcast_state(self.gan.state_dict()))
+
+    def _versions(self) -> dict[str, str]:
+        if self.workers.size == 1:
+            return runs.versions()
+        own = "" if self.gan.synchronised else ", each with batch norm of its own"
+        return runs.versions() | {"workers": f"{self.workers.size}{own}"}
 
     def _recipe(self) -> dict[str, Any]:
         """What makes this run this run: with the versions, all that its bytes depend on."""
@@ -334,3 +406,7 @@ class Trainer:
 
     def _saving(self) -> dict[str, Any]:
         return {"checkpoint_every": self.checkpoint_every, "checkpoint_minutes": self.checkpoint_minutes}
+
+
+def _list(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))

@@ -72,8 +72,10 @@ class Dataset:
         """
         return (images for images, _ in self.labelled_batches(batch_size, seed, start))
 
-    def labelled_batches(self, batch_size: int, seed: int, start: int = 0) -> Iterator[tuple[Images, Labels | None]]:
-        """The same batches, each with its labels (batch_size,), or None where the data have none."""
+    def labelled_batches(
+        self, batch_size: int, seed: int, start: int = 0, rows: slice = slice(None)
+    ) -> Iterator[tuple[Images, Labels | None]]:
+        """The same batches, each with its labels (batch_size,), or None; of each, these rows."""
         if batch_size < 1 or start < 0:
             raise SettingError(
                 f"batches(batch_size={batch_size}, start={start}): at least 1 and at least 0 are expected"
@@ -83,15 +85,15 @@ class Dataset:
                 f"{self.name}: a batch of {batch_size} images is larger than the data, {len(self)} images. "
                 f"Use a batch size of at most {len(self)}, or load more images."
             )
-        return self._batches(batch_size, seed, start)
+        return self._batches(batch_size, seed, start, rows)
 
-    def _batches(self, batch_size: int, seed: int, start: int) -> Iterator[tuple[Images, Labels | None]]:
+    def _batches(self, batch_size: int, seed: int, start: int, rows: slice) -> Iterator[tuple[Images, Labels | None]]:
         per_epoch = len(self) // batch_size
         first_epoch, skip = divmod(start, per_epoch)
         for epoch in itertools.count(first_epoch):
             order = generator(seed, "shuffle", epoch).permutation(len(self))
             for i in range(skip, per_epoch):
-                chosen = order[i * batch_size : (i + 1) * batch_size]
+                chosen = order[i * batch_size : (i + 1) * batch_size][rows]
                 yield self.images[chosen], None if self.labels is None else self.labels[chosen]
             skip = 0
 

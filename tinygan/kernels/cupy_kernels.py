@@ -95,26 +95,38 @@ def conv_filter_gradient(x: Array, grad: Array, stride: Pair, padding: Padding, 
 # ---------------------------------------------------------------- batch normalisation: x (…, C)
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
-    """y = γ (x − μ) / √(v + ε) + β, and with it the mean μ and the biased variance v of each feature."""
+def batch_statistics(x: Array) -> tuple[Array, Array]:
+    """The mean μ and the biased variance v of each feature."""
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axis=axes)
-    variance = ((x - mean) ** 2).mean(axis=axes)
-    return (x - mean) * (gamma * (variance + eps) ** -0.5) + beta, mean, variance
+    return mean, ((x - mean) ** 2).mean(axis=axes)
+
+
+def batch_norm(x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, eps: float) -> Array:
+    """y = γ (x − μ) / √(v + ε) + β."""
+    return (x - mean) * (gamma * (variance + eps) ** -0.5) + beta
+
+
+def batch_norm_sums(grad: Array, x: Array, mean: Array, variance: Array, eps: float) -> tuple[Array, Array]:
+    """∂L/∂γ = Σ g x̂ and ∂L/∂β = Σ g, with x̂ = (x − μ)/√(v + ε)."""
+    axes = tuple(range(x.ndim - 1))
+    return (grad * ((x - mean) * (variance + eps) ** -0.5)).sum(axis=axes), grad.sum(axis=axes)
 
 
 def batch_norm_gradient(
-    grad: Array, x: Array, gamma: Array, mean: Array, variance: Array, eps: float
-) -> tuple[Array, Array, Array]:
-    """∂L/∂x = γ/σ · (g − mean(g) − x̂ · mean(g x̂)),  ∂L/∂γ = Σ g x̂,  ∂L/∂β = Σ g,  with x̂ = (x − μ)/σ."""
-    axes = tuple(range(x.ndim - 1))
-    count = x.size // x.shape[-1]
+    grad: Array,
+    x: Array,
+    gamma: Array,
+    mean: Array,
+    variance: Array,
+    eps: float,
+    grad_gamma: Array,
+    grad_beta: Array,
+    count: int,
+) -> Array:
+    """∂L/∂x = γ/σ · (g − Σ g / n − x̂ · Σ g x̂ / n), with Σ g x̂ = ∂L/∂γ and Σ g = ∂L/∂β, of n = `count` values."""
     inverse = (variance + eps) ** -0.5
-    normalised = (x - mean) * inverse
-    grad_beta = grad.sum(axis=axes)
-    grad_gamma = (grad * normalised).sum(axis=axes)
-    grad_x = (gamma * inverse) * (grad - grad_beta / count - normalised * (grad_gamma / count))
-    return grad_x, grad_gamma, grad_beta
+    return (gamma * inverse) * (grad - grad_beta / count - (x - mean) * inverse * (grad_gamma / count))
 
 
 # ---------------------------------------------------------------- optimisers: in place

@@ -94,9 +94,7 @@ def _sum_rows(values: Array) -> Array:
 # ---------------------------------------------------------------- batch normalisation: x (…, C)
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
-    channels = x.shape[-1]
-
+def batch_statistics(x: Array) -> tuple[Array, Array]:
     def statistics(rows: Array) -> tuple[Array, Array, Array]:
         """Of a chunk, while it lies in the cache: how many rows (in each column), their mean, Σ (x − mean)²."""
         chunk_mean = _sum_rows(rows) / len(rows)
@@ -104,10 +102,13 @@ def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, 
         return np.full_like(chunk_mean, len(rows)), chunk_mean, _sum_rows(np.multiply(centred, centred, out=centred))
 
     counts, means, squares = by_chunk(statistics, x).swapaxes(0, 1)
-    count = x.size // channels
+    count = x.size // x.shape[-1]
     mean = (counts * means).sum(axis=0) / count
     # Chan, Golub & LeVeque 1979: what the chunks vary within, and what their means vary between them
-    variance = (squares + counts * (means - mean) ** 2).sum(axis=0) / count
+    return mean, (squares + counts * (means - mean) ** 2).sum(axis=0) / count
+
+
+def batch_norm(x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, eps: float) -> Array:
     scale = gamma * (variance + eps) ** -0.5
 
     def chunk(rows: Array, y: Array) -> None:
@@ -115,23 +116,31 @@ def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, 
         y *= scale
         y += beta
 
-    return by_rows(chunk, x, width=channels), mean, variance
+    return by_rows(chunk, x, width=x.shape[-1])
 
 
-def batch_norm_gradient(
-    grad: Array, x: Array, gamma: Array, mean: Array, variance: Array, eps: float
-) -> tuple[Array, Array, Array]:
-    channels = x.shape[-1]
-    count = x.size // channels
-    inverse = (variance + eps) ** -0.5
-
+def batch_norm_sums(grad: Array, x: Array, mean: Array, variance: Array, eps: float) -> tuple[Array, Array]:
     def sums(g: Array, rows: Array) -> tuple[Array, Array]:
         centred = np.subtract(rows, mean, out=scratch("centred", rows.shape, rows.dtype))
         centred *= g
         return _sum_rows(g), _sum_rows(centred)
 
     grad_beta, grad_gamma = by_chunk(sums, grad, x).sum(axis=0)
-    grad_gamma *= inverse
+    return grad_gamma * (variance + eps) ** -0.5, grad_beta
+
+
+def batch_norm_gradient(
+    grad: Array,
+    x: Array,
+    gamma: Array,
+    mean: Array,
+    variance: Array,
+    eps: float,
+    grad_gamma: Array,
+    grad_beta: Array,
+    count: int,
+) -> Array:
+    inverse = (variance + eps) ** -0.5
     scale = gamma * inverse
     slope = inverse * grad_gamma / count
     shift = grad_beta / count
@@ -143,7 +152,7 @@ def batch_norm_gradient(
         result -= shift
         result *= scale
 
-    return by_rows(chunk, grad, x, width=channels), grad_gamma, grad_beta
+    return by_rows(chunk, grad, x, width=x.shape[-1])
 
 
 # ---------------------------------------------------------------- optimisers: in place

@@ -11,6 +11,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Tensor, no_grad, wrap
 from ..errors import DeviceError, SettingError, ShapeError
+from ..rows import Rows, generator_of_rows
 
 Self = TypeVar("Self", bound="Module")
 Look = Callable[["Module", Tensor], None]
@@ -134,11 +135,15 @@ class Module:
         """Set this module and all inside to evaluation mode (running statistics, no dropout); gives the module back."""
         return self.train(False)
 
-    def reseed(self, seed: int, *key: int) -> None:
-        """Give each layer that draws random numbers as it runs a generator of its own, derived from seed and key."""
+    def reseed(self, seed: int, *key: int, rows: Rows | None = None) -> None:
+        """Give each layer that draws random numbers as it runs a generator of its own, derived from seed and key.
+
+        rows: which of a batch this module will be given, where it isn't all of it: they get the same numbers as in it.
+        """
         for i, module in enumerate(self.modules()):
             if hasattr(module, "rng"):
-                module.rng = backend.generator(seed, "dropout", *key, i)
+                generator = backend.generator(seed, "dropout", *key, i)
+                module.rng = generator if rows is None else generator_of_rows(generator, rows)
 
     def to(self: Self, target: Any) -> Self:
         """Move to a device ("cpu", "gpu") or convert to a float dtype ("float32", "float64"); gives the module back."""

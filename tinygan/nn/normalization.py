@@ -7,7 +7,8 @@ from ..autograd import Tensor
 from ..backend import Array
 from ..errors import SettingError, ShapeError
 from ..kernels import kernels_for
-from ..ops.normalization import check_batch_norm
+from ..ops.normalization import ALONE, check_batch_norm
+from ..workers import Workers
 from .module import Buffer, Module, Parameter
 from .weighted import check_sizes
 
@@ -20,7 +21,10 @@ class BatchNorm(Module):
     n values a feature: the unbiased variance. In evaluation μ and v are those running ones.
     Shapes: x (…, features) -> like x. γ = 1, β = 0 and running statistics 0 and 1 at the start; without `affine`, γ and
     β stay so. Raises ShapeError in training where there is only one value a feature.
+    `workers`: those with whom this layer shares its batches, so that μ and v are the whole batch's (see GAN.join).
     """
+
+    workers: Workers = ALONE
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.9, affine: bool = True):
         check_sizes("BatchNorm", features=features)
@@ -37,13 +41,12 @@ class BatchNorm(Module):
                 raise ShapeError(f"{self.describe()} takes x (…, {self.features}), got {x.shape}")
             scale = self.gamma / ops.sqrt(self.running_variance + self.eps)
             return x * scale + (self.beta - self.running_mean * scale)
-        check_batch_norm(x.shape, self.gamma.shape, self.beta.shape)
-        op = ops.BatchNorm(self.eps)
+        check_batch_norm(x.shape, self.gamma.shape, self.beta.shape, least=1 if self.workers.size > 1 else 2)
+        op = ops.BatchNorm(self.eps, self.workers)
         y = op(x, self.gamma, self.beta)
         if self.updates_buffers:
-            count = x.size // self.features
             self._update(self.running_mean, op.mean)
-            self._update(self.running_variance, op.variance * (count / (count - 1)))
+            self._update(self.running_variance, op.variance * (op.count / (op.count - 1)))
         return y
 
     def _update(self, running: Buffer, batch: Array) -> None:

@@ -4,39 +4,69 @@ import math
 from typing import Any
 
 from ..autograd import Op, Operand, Tensor, raw, wrap
-from ..backend import Array
+from ..backend import Array, array_library
 from ..errors import ShapeError
 from ..kernels import kernels_for
+from ..workers import Workers
 from .arithmetic import sqrt
-from .reductions import mean
+from .reductions import mean, sum
+from .sharing import all_sum
+
+ALONE = Workers()
 
 
 class BatchNorm(Op):
     """y = γ x̂ + β,  x̂ = (x − μ)/σ,  σ = √(v + ε), with μ and v the mean and biased variance of each feature.
 
     ∂L/∂x = γ/σ · (g − mean(g) − x̂ · mean(g x̂)),  ∂L/∂γ = Σ g x̂,  ∂L/∂β = Σ g,  with g = ∂L/∂y.
-    Shapes: x (…, C), γ and β (C,); y like x. After the call, `mean` and `variance` hold μ and v as arrays (C,).
+    Shapes: x (…, C), γ and β (C,); y like x. After the call, `mean` and `variance` hold μ and v as arrays (C,), and
+    `count` the number of values a feature.
+    workers: where x is this worker's rows of a batch, all means are the whole batch's; ∂L/∂γ and ∂L/∂β are this
+    worker's parts of the sums.
     """
 
     mean: Array
     variance: Array
+    count: int
 
-    def __init__(self, eps: float):
-        self.eps = eps
+    def __init__(self, eps: float, workers: Workers = ALONE):
+        self.eps, self.workers = eps, workers
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
-        y, self.mean, self.variance = kernels_for(x).batch_norm(x, gamma, beta, self.eps)
-        return y
+        kernels = kernels_for(x)
+        self.count = x.size // x.shape[-1]
+        self.mean, self.variance = kernels.batch_statistics(x)
+        if self.workers.size > 1:
+            self._pool()
+        return kernels.batch_norm(x, gamma, beta, self.mean, self.variance, self.eps)
+
+    def _pool(self) -> None:
+        """The whole batch's count, mean and variance: what varies within the workers' rows, and between their means."""
+        n, mean = self.count, self.mean
+        sums = self.workers.sum(array_library(mean).append(n * mean, mean.dtype.type(n)))
+        self.count = round(float(sums[-1]))
+        self.mean = sums[:-1] / self.count
+        self.variance = self.workers.sum(n * (self.variance + (mean - self.mean) ** 2)) / self.count
 
     def backward(self, grad: Tensor) -> Any:
-        x, gamma = raw(self.inputs[0]), raw(self.inputs[1])
-        gradient = kernels_for(x).batch_norm_gradient
-        return tuple(map(wrap, gradient(raw(grad), x, gamma, self.mean, self.variance, self.eps)))
+        x, gamma, g = raw(self.inputs[0]), raw(self.inputs[1]), raw(grad)
+        kernels = kernels_for(x)
+        statistics = self.mean, self.variance, self.eps
+        own = kernels.batch_norm_sums(g, x, *statistics)
+        sums = self.workers.sum(array_library(x).stack(own)) if self.workers.size > 1 else own
+        grad_x = kernels.batch_norm_gradient(g, x, gamma, *statistics, *sums, self.count)
+        return tuple(map(wrap, (grad_x, *own)))
 
     def composed(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         axes = tuple(range(x.ndim - 1))
-        centred = x - mean(x, axes)
-        variance = mean(centred * centred, axes)
+
+        def average(values: Tensor) -> Tensor:
+            if self.workers.size == 1:
+                return mean(values, axes)
+            return all_sum(sum(values, axes), self.workers) / self.count
+
+        centred = x - average(x)
+        variance = average(centred * centred)
         return gamma * centred / sqrt(variance + self.eps) + beta
 
 
@@ -50,12 +80,12 @@ def batch_norm(x: Operand, gamma: Operand, beta: Operand, eps: float = 1e-5) -> 
     return BatchNorm(eps)(x, gamma, beta)
 
 
-def check_batch_norm(x: tuple[int, ...], gamma: tuple[int, ...], beta: tuple[int, ...]) -> None:
-    """Raises ShapeError where these shapes can't be normalised."""
+def check_batch_norm(x: tuple[int, ...], gamma: tuple[int, ...], beta: tuple[int, ...], least: int = 2) -> None:
+    """Raises ShapeError where these shapes can't be normalised: there, or with less than `least` values a feature."""
     if len(x) < 2 or gamma != x[-1:] or beta != x[-1:]:
         raise ShapeError(f"batch_norm: x (…, C) = {x} needs gamma and beta (C,); they are {gamma} and {beta}")
     count = math.prod(x[:-1])
-    if count < 2:
+    if count < least:
         raise ShapeError(
             f"batch_norm: shape {x} has {count} value a feature, whose variance is 0; "
             "train with a larger batch, or call .eval()"
