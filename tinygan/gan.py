@@ -108,14 +108,8 @@ class GAN:
         the size of the batch of which `real` and `labels` are this worker's rows; None: they are the whole batch.
         G stays as it was to the byte: it runs with batch statistics, but records and writes nothing.
         """
-        if (labels is None) != (self.classes is None):
-            have = "no labels were given" if labels is None else "labels were given"
-            raise SettingError(f"discriminator_step: {have}, but this GAN has classes={self.classes}")
-        rows = self.workers.rows(total or len(real))
-        if total is None and self.workers.size > 1:
-            real, labels = real[rows.slice], None if labels is None else labels[rows.slice]
+        rows, x, labels = self._rows_of(real, labels, total)
         self._reseed(0, self.d_steps, rows)
-        x = self._on_device(real)
         with no_grad(), frozen():
             fake = call(self.generator, self.latents(rows.total, "latents for D", self.d_steps), labels)
         if fake.shape[1:] != x.shape[1:]:
@@ -123,15 +117,11 @@ class GAN:
         # Real and fake apart, so that batch normalisation in D doesn't mix their statistics.
         real_logits, fake_logits = call(self.discriminator, x, labels), call(self.discriminator, fake, labels)
         loss = self.objective.discriminator(real_logits, fake_logits)
-        with frozen():  # it looks at D once more, and D's vectors and statistics have seen these images
-            penalty = self._penalty(x, fake, labels, rows)
+        penalty = self._penalty(x, fake, labels, rows)
         loss = loss if penalty is None else loss + penalty
-        seen = {"real": x, "fake": fake, "labels": labels}
-        logits = {"real_logits": real_logits.detach(), "fake_logits": fake_logits.detach()}
-        value = losses.value(**logits) if self.objective.log_odds else None
-        total_loss, (self.value, self.penalty) = self._descend(
-            loss, self.d_optimizer, rows, (value, penalty), **seen, **logits
-        )
+        value = losses.value(real_logits.detach(), fake_logits.detach()) if self.objective.log_odds else None
+        seen = {"real": x, "fake": fake, "labels": labels, "real_logits": real_logits, "fake_logits": fake_logits}
+        total_loss, (self.value, self.penalty) = self._descend(loss, self.d_optimizer, rows, (value, penalty), **seen)
         self.objective.constrain(self.discriminator)
         self.d_steps += 1
         return total_loss
@@ -211,9 +201,20 @@ class GAN:
         """As a Tensor where the players are, in their dtype."""
         return place_like(self.generator, images)
 
+    def _rows_of(self, real: Any, labels: Any, total: int | None) -> tuple[Rows, Tensor, Any]:
+        """Which rows of the batch this worker takes, these images on the device, and their labels."""
+        if (labels is None) != (self.classes is None):
+            have = "no labels were given" if labels is None else "labels were given"
+            raise SettingError(f"discriminator_step: {have}, but this GAN has classes={self.classes}")
+        rows = self.workers.rows(total or len(real))
+        if total is None and self.workers.size > 1:
+            real, labels = real[rows.slice], None if labels is None else labels[rows.slice]
+        return rows, self._on_device(real), labels
+
     def _penalty(self, real: Tensor, fake: Tensor, labels: Any, rows: Rows) -> Tensor | None:
         rng = generator_of_rows(backend.generator(self.seed, "penalty", self.d_steps), rows)
-        return self.objective.penalty(Labelled(self.discriminator, labels), real, fake, rng)
+        with frozen():  # it looks at D once more, and D's vectors and statistics have seen these images
+            return self.objective.penalty(Labelled(self.discriminator, labels), real, fake, rng)
 
     def _draw(
         self, n: int, draw: Callable[[np.random.Generator, int], Any], stream: str, *key: int
