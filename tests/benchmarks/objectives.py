@@ -98,27 +98,49 @@ def ranking(results: Results, seeds: int) -> list[tuple[str, list[float]]]:
     return sorted(measured, key=lambda item: statistics.fmean(item[1]))
 
 
+def rates_table(results: Results) -> str:
+    """As Markdown: what each objective gets at each learning rate, with the seed that is for choosing alone."""
+    rows = [f"| objective | {' | '.join(f'at {rate}' for rate in RATES)} |", "|" + "---|" * (1 + len(RATES))]
+    for objective in OBJECTIVES:
+        distances = results.of(tuning(objective), "distance")
+        if len(distances) == len(RATES):
+            rows.append(f"| {objective} | {' | '.join(f'{distance:.1f}' for distance in distances)} |")
+    return "\n".join(rows)
+
+
 def table(results: Results, seeds: int) -> str:
     """As Markdown, and a sentence on where the order is the paper's."""
     ranked = ranking(results, seeds)
-    columns = ["objective", f"distance, {seeds} seeds", "learning rate", "distance at the worse rate"]
-    columns += ["D's steps for each of G's", "core seconds", "Lucic et al."]
+    columns = [
+        "objective",
+        "runs",
+        "distance",
+        "learning rate",
+        "D's steps a step of G",
+        "core seconds",
+        "Lucic et al.",
+    ]
     rows = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for objective, distances in ranked:
         runs = names(results, objective, seeds)
         rate = runs[0].split("/")[1]
-        other = max(results.of(tuning(objective), "distance"))
         seconds = statistics.fmean(results.of(runs, "seconds"))
         paper = PAPER.get(objective, "")
         rows.append(
-            f"| {objective} | {mean_and_deviation(distances, 1)} | {rate} | {other:.1f} | "
+            f"| {objective} | {len(distances)} | {mean_and_deviation(distances, 1)} | {rate} | "
             f"{OBJECTIVES[objective].d_steps} | {seconds:.0f} | {paper} |"
         )
-    both = [objective for objective, _ in ranked if objective in PAPER]
-    pairs = list(itertools.combinations(both, 2))
-    reversed_ = [f"{a} before {b}" for a, b in pairs if PAPER[a] > PAPER[b]]
-    agree = f"Pairs of the paper's objectives that are in its order: {len(pairs) - len(reversed_)} of {len(pairs)}"
-    return "\n".join([*rows, "", f"{agree}; the other way round: {', '.join(reversed_) or 'none'}."])
+    return "\n".join([*rows, "", order([objective for objective, _ in ranked if objective in PAPER])])
+
+
+def order(ranked: list[str]) -> str:
+    """A sentence on which pairs of objectives, the best first, are ranked as in the paper."""
+    pairs = list(itertools.combinations(ranked, 2))
+    if not pairs:
+        return "No pair of the paper's objectives is measured yet."
+    others = [f"{a} before {b}" for a, b in pairs if PAPER[a] > PAPER[b]]
+    agree = f"Pairs of the paper's objectives that are in its order: {len(pairs) - len(others)} of {len(pairs)}"
+    return f"{agree}; the other way round: {', '.join(others) or 'none'}."
 
 
 def draw(results: Results, seeds: int, path: Path) -> None:
@@ -143,6 +165,8 @@ def draw(results: Results, seeds: int, path: Path) -> None:
     axes.set_yticks(range(len(ranked)), [objective for objective, _ in ranked], fontsize=11)
     axes.set_ylim(len(ranked) - 0.5, -0.6)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel(f"{metrics.evaluation.FRECHET}, logarithmic: a dot for each run, a line at the mean", fontsize=11)
     axes.grid(alpha=0.3, which="both", axis="x")
     axes.spines[["top", "right"]].set_visible(False)
@@ -161,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     one_thread()
     if options.short:
-        results, seeds, budget = Results(None), 1, {"steps": 2, "samples": 100, "count": 200}
+        results, seeds, budget = Results(None), 1, {"steps": 1, "samples": 100, "count": 200}
     else:
         results, seeds, budget = Results(DATA), options.seeds, {}
     if not options.table:
@@ -171,8 +195,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
         by_seed = zip(*(names(results, objective, seeds) for objective in OBJECTIVES), strict=True)
         results.measure(itertools.chain(*by_seed), lambda name: run(name, options.data, **budget))
-    print(f"\n{table(results, seeds)}")
-    if not options.short:
+    print(f"\n{rates_table(results)}\n\n{table(results, seeds)}")
+    if not options.short and ranking(results, seeds):
         draw(results, seeds, FIGURE)
     return 0
 
