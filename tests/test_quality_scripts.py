@@ -96,7 +96,7 @@ def test_a_picture_of_the_modes(bench, tmp_path):
 def test_learning_rates_fall_over_the_second_half(bench):
     toys = bench("toys")
     data, rates = toys.metrics.ring().sample(500), []
-    gan = toys.build("regular", data, seed=0)
+    gan = toys.build("codes", data, seed=0)
     step = gan.generator_step
     gan.generator_step = lambda n: rates.append((gan.d_optimizer.lr, gan.g_optimizer.lr)) or step(n)
     toys.train(gan, data, 4, falling=True)

@@ -1,10 +1,11 @@
 """Two-dimensional toys with known modes, a ring of 8 and a grid of 25: how many does a GAN find, and how sharply?
 
-`plain` is a GAN of dense layers with the non-saturating objective. `regular` is the same game of the same size and as
-many steps, with three things that keep modes and sharpen them: R1, a penalty on D's slope at real points; steep
-features at the start of both players; and learning rates that fall to nothing over the second half, while the average
-of G's weights is kept. Counted on 2,500 points of the averaged generator, as in PacGAN's table (Lin et al. 2018, arXiv
-1712.04086, section 4.1), which has 6.3 of 8 and 17.3 of 25 modes for its plain GAN, 7.8 and 24.8 for PacGAN4.
+`plain` is a GAN of dense layers with the non-saturating objective. `codes` is the same game of as many steps, with what
+keeps modes and sharpens them. G's first latents choose one of a hundred codes (nn.OneOf), so that it needn't draw
+bridges between modes, as a G that is continuous in z must. D starts with steep features, and has R1, a penalty on its
+slope at real points. The learning rates fall to nothing over the second half. Counted on 2,500 points of the averaged
+generator, as in PacGAN's table (Lin et al. 2018, arXiv 1712.04086, section 4.1), which has 6.3 of 8 and 17.3 of 25
+modes for its plain GAN, 7.8 and 24.8 for PacGAN4.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import itertools
 import statistics
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +22,13 @@ from measured import HERE, Entry, Results, add_options, mean_and_deviation, one_
 import tinygan as tg
 from tinygan import backend, losses, metrics
 from tinygan.metrics.mixtures import SAMPLES
-from tinygan.nn import Dense, LeakyReLU, Module, Sequential, Tanh
-from tinygan.nn.init import he
+from tinygan.nn import Dense, LeakyReLU, Module, OneOf, Sequential, Tanh
+from tinygan.nn.init import he, normal
 
-STEPS, BATCH, LATENT, RATE, BETAS = 5000, 256, 2, 1e-3, (0.5, 0.9)
-FEATURES, WIDTH, STEEPEST, R1_WEIGHT = 256, 128, 30.0, 0.001
+STEPS, BATCH, LATENT, RATE, BETAS = 2000, 128, 2, 1e-3, (0.5, 0.9)
+CODES, FEATURES, WIDTH, STEEPEST, R1_WEIGHT = 100, 256, 128, 30.0, 0.001
 TOYS = {"ring": (metrics.ring(), 1.0), "grid": (metrics.grid(), 4.0)}  # and where its outermost modes lie
-KINDS = ("plain", "regular")
+KINDS = ("plain", "codes")
 SEEDS = 10
 DATA = HERE / "toys.json"
 
@@ -47,22 +49,28 @@ def steep(points: Points, rng: np.random.Generator) -> Dense:
     return layer
 
 
-def network(kind: str, hidden: int, outputs: int, points: Points, rng: np.random.Generator) -> Module:
-    """A layer of 256 features, `hidden` ones of 128, and the last one. points: such as it will be shown, (N, 2)."""
-    steep_ones = kind == "regular"
-    layers = [steep(points, rng), Tanh()] if steep_ones else [Dense(2, FEATURES, init=he(), rng=rng), LeakyReLU(0.2)]
-    for i in range(hidden):
-        layers += [Dense(WIDTH if i else FEATURES, WIDTH, init=he(), rng=rng), LeakyReLU(0.2)]
+def dense(first: Iterable[Module], features: int, outputs: int, rng: np.random.Generator) -> Module:
+    """The first layers, which give so many features, then two of 128, and the last one."""
+    layers = list(first)
+    for inputs in (features, WIDTH):
+        layers += [Dense(inputs, WIDTH, init=he(), rng=rng), LeakyReLU(0.2)]
     return Sequential(*layers, Dense(WIDTH, outputs, init=he(), rng=rng))
 
 
 def build(kind: str, data: Points, seed: int) -> tg.GAN:
-    latents = backend.generator(seed, "places of steps").standard_normal((len(data), LATENT))
-    generator = network(kind, 2, 2, latents, backend.generator(seed, "weights of G"))
-    discriminator = network(kind, 1, 1, data, backend.generator(seed, "weights of D"))
+    """data: points such as D will be shown, (N, 2)."""
+    g_rng, d_rng = (backend.generator(seed, f"weights of {player}") for player in "GD")
+    codes = kind == "codes"
+    latent_size = LATENT + CODES * codes
+    if codes:
+        told = [OneOf(CODES, 10.0), Dense(latent_size, FEATURES, init=normal(0.1), rng=g_rng), LeakyReLU(0.2)]
+        seen = [steep(data, d_rng), Tanh()]
+    else:
+        told, seen = ([Dense(2, FEATURES, init=he(), rng=rng), LeakyReLU(0.2)] for rng in (g_rng, d_rng))
+    generator, discriminator = dense(told, FEATURES, 2, g_rng), dense(seen, FEATURES, 1, d_rng)
     players = [tg.optim.Adam(player.parameters(), RATE, BETAS) for player in (generator, discriminator)]
-    objective = losses.R1(R1_WEIGHT) if kind == "regular" else losses.non_saturating
-    return tg.GAN(generator, discriminator, objective, *players, latent_size=LATENT, seed=seed)
+    objective = losses.R1(R1_WEIGHT) if codes else losses.non_saturating
+    return tg.GAN(generator, discriminator, objective, *players, latent_size=latent_size, seed=seed)
 
 
 def train(gan: tg.GAN, data: Points, steps: int, falling: bool) -> None:
@@ -82,7 +90,7 @@ def run(name: str, steps: int = STEPS) -> Entry:
     data = mixture.sample(100_000, int(seed)) / np.float32(scale)
     gan = build(kind, data, int(seed))
     start = time.process_time()
-    train(gan, data, steps, falling=kind == "regular")
+    train(gan, data, steps, falling=kind == "codes")
     seconds = time.process_time() - start
     points = scale * gan.sample(SAMPLES)
     report = metrics.mode_report(points, mixture)

@@ -3,6 +3,7 @@
 from . import init
 from .batches import MinibatchStdDev, Pack
 from .conditional import ConditionalBatchNorm, Embedding, JoinLabels, Projection
+from .latents import OneOf
 from .module import Buffer, Module, Parameter, Sequential, frozen
 from .normalization import BatchNorm, LayerNorm
 from .simple import Dropout, Flatten, LeakyReLU, ReLU, Reshape, Sigmoid, Softplus, Tanh
@@ -10,6 +11,6 @@ from .weighted import Conv, ConvTranspose, Dense
 
 __all__ = [
     "BatchNorm", "Buffer", "ConditionalBatchNorm", "Conv", "ConvTranspose", "Dense", "Dropout", "Embedding", "Flatten",
-    "JoinLabels", "LayerNorm", "LeakyReLU", "MinibatchStdDev", "Module", "Pack", "Parameter", "Projection", "ReLU",
-    "Reshape", "Sequential", "Sigmoid", "Softplus", "Tanh", "frozen", "init",
+    "JoinLabels", "LayerNorm", "LeakyReLU", "MinibatchStdDev", "Module", "OneOf", "Pack", "Parameter", "Projection",
+    "ReLU", "Reshape", "Sequential", "Sigmoid", "Softplus", "Tanh", "frozen", "init",
 ]  # fmt: skip

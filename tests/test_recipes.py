@@ -1,0 +1,63 @@
+"""tests/benchmarks/recipes.py: its ablations are what they are called, its table is made of what was measured."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinygan import models, nn
+
+HERE = Path(__file__).parent / "benchmarks"
+REAL = np.random.default_rng(0).uniform(-1, 1, (4, 28, 28, 1)).astype(np.float32)
+
+
+@pytest.fixture
+def recipes(monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE))
+    return importlib.import_module("recipes")
+
+
+def dense_sizes(player):
+    return [(m.in_features, m.out_features) for m in player.modules() if isinstance(m, nn.Dense)]
+
+
+def test_each_ablation_undoes_one_choice(recipes):
+    plain = models.build_gan("small")
+    for name, make in recipes.ABLATIONS.items():
+        gan = make(0)
+        gan.discriminator_step(REAL)
+        gan.generator_step(4)
+        hidden = dense_sizes(gan.generator), dense_sizes(gan.discriminator)
+        if "hidden" not in name:
+            assert hidden == (dense_sizes(plain.generator), dense_sizes(plain.discriminator))
+        norms = [float(m.spectral_norm) for m in gan.discriminator.modules() if hasattr(m, "spectral_norm")]
+        expected = {"no spectral norm": [0, 0, 0, 0], "spectral norm 1 in place of 2": [1, 1, 1, 1]}
+        assert norms == expected.get(name, [2, 2, 1] if name == "no hidden layer in D" else [2, 2, 2, 1])
+        assert gan.average == (0 if name == "no moving average" else 0.99)
+        assert gan.g_optimizer.lr == gan.d_optimizer.lr == (5e-4 if name == "learning rate 5e-4" else 2e-3)
+        assert type(gan.objective).__name__ == ("Hinge" if name == "hinge objective" else "NonSaturating")
+    assert dense_sizes(recipes.ABLATIONS["no hidden layer in D"](0).discriminator) == [(3136, 1)]
+    assert dense_sizes(recipes.ABLATIONS["no hidden layer in G"](0).generator) == [(64, 3136)]
+
+
+def test_its_small_is_that_of_the_command(recipes):
+    ours, theirs = recipes.build(3), models.build_gan("small", seed=3)
+    for player in ("generator", "discriminator"):
+        a, b = (getattr(gan, player).state_dict() for gan in (ours, theirs))
+        assert all(np.array_equal(a[name], b[name]) for name in b)
+
+
+def test_the_table_says_median_and_worst(recipes, tmp_path, monkeypatch):
+    result = {"name": "small", "steps": 9, "rarest": 0.06, "precision": 0.5, "recall": 0.7, "score": 9.0}
+    lines = [{**result, "seed": seed, "distance": d} for seed, d in enumerate((3.0, 1.0, 2.0))]
+    lines[1]["rarest"] = 0.05
+    monkeypatch.setattr(recipes, "RESULTS", tmp_path / "recipes.json")
+    recipes.RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    row = recipes.table().splitlines()[-1]
+    assert row == "| small | 9 | 3 | 2.00 | 3.00 | 5.0 % | 0.50 | 0.70 | 9.00 |"
+
+
+def test_the_page_shows_what_was_measured(recipes):
+    assert recipes.table() in (HERE / "QUALITY.md").read_text(encoding="utf-8"), "QUALITY.md: recipes.py table"
