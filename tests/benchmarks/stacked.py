@@ -1,9 +1,8 @@
 """Stacked MNIST: three random digits as the red, green and blue of one image, a thousand modes that can be counted.
 
 `plain` is the network `small` as it comes, with three channels. `packed` is the same G against a D that is shown two
-images at a time (Lin et al. 2018) and how much the features of a batch vary (Karras et al. 2018), with learning rates
-that fall to nothing over the second half. Both have spectral normalisation. On 26,000 samples of the averaged
-generator, as in the papers' tables, the shipped classifier reads each channel.
+images at a time (Lin et al. 2018), with learning rates that fall to nothing over the second half. On 26,000 samples of
+the averaged generator, as in the papers' tables, the shipped classifier reads each channel.
 
 In the table of Lin et al. (section 4.2), counted likewise, DCGAN finds 99 modes.
 """
@@ -18,7 +17,7 @@ from measured import HERE, Entry, Results, add_options, mean_and_deviation, one_
 import tinygan as tg
 from tinygan import backend, metrics, models
 from tinygan.metrics.stacked import MODES, SAMPLES
-from tinygan.nn import Conv, Dense, Flatten, LeakyReLU, MinibatchStdDev, Module, Pack, Sequential
+from tinygan.nn import Module, Pack, Sequential
 
 STEPS, BATCH, PACK, SHAPE = 4000, 64, 2, (28, 28, 3)
 KINDS = ("plain", "packed")
@@ -27,18 +26,10 @@ DATA, FIGURE = HERE / "stacked.json", HERE / "stacked.png"
 
 
 def packed_discriminator(seed: int) -> Module:
-    """`small`'s, of two images as one with six channels, and with one feature more in front of the logit."""
-    rng = backend.generator(seed, "weights of D")
-    return Sequential(
-        Pack(PACK),
-        Conv(PACK * 3, 32, 4, stride=2, padding="same", spectral_norm=True, rng=rng),
-        LeakyReLU(0.2),
-        Conv(32, 64, 4, stride=2, padding="same", spectral_norm=True, rng=rng),
-        LeakyReLU(0.2),
-        MinibatchStdDev(),
-        Flatten(),
-        Dense(7 * 7 * 65, 1, spectral_norm=True, rng=rng),
-    )
+    """`small`'s, of two images as one with six channels."""
+    height, width, channels = SHAPE
+    small = models.small_discriminator((height, width, PACK * channels), backend.generator(seed, "weights of D"))
+    return Sequential(Pack(PACK), *small.layers)
 
 
 def build(kind: str, seed: int) -> tg.GAN:
