@@ -155,7 +155,7 @@ def test_the_command_shows_a_table_and_leaves_no_run(tmp_path, monkeypatch, caps
     assert cli.main(["train", "--data", "data.npy", "--batch", "8", "--steps", "2", "--profile"]) == 0
     said = capsys.readouterr().out
     assert "batch 8" in said and "faster half of 2 steps" in said and "together" in said
-    assert "D 0  Conv(1 → 32, 4×4, stride 2×2, spectral norm)" in said and "forward  backward" in said
+    assert "D 0  Conv(1 → 32, 4×4, stride 2×2, spectral norm 2.0)" in said and "forward  backward" in said
     assert [path.name for path in tmp_path.iterdir()] == ["data.npy"]
     assert cli.main(["train", "--data", "data.npy", "--profile", "--minutes", "1", "--out", "x"]) == 2
     assert "--profile makes no run: --out, --minutes" in capsys.readouterr().err
