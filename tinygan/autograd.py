@@ -600,14 +600,14 @@ def _input_gradients(op: Op, grad: Tensor, users: dict[int, int], create_graph: 
         gradients: list[Tensor | None] = []
         for x, part in zip(op.inputs, parts, strict=True):
             gradient = (part() if callable(part) else part) if id(x) in users else None
-            gradients.append(None if gradient is None else _fitted(op, x, gradient))
+            gradients.append(None if gradient is None else _input_gradient(op, x, gradient))
         return gradients
     finally:
         if debugged is not None:
             _debugging.reset(debugged)
 
 
-def _fitted(op: Op, x: Tensor, gradient: Tensor) -> Tensor:
+def _input_gradient(op: Op, x: Tensor, gradient: Tensor) -> Tensor:
     """The gradient in x's shape, once it is seen to be in its dtype."""
     if gradient._array.shape != x._array.shape:  # every broadcast forward is a sum backward
         added = gradient.ndim - x.ndim
