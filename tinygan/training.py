@@ -273,7 +273,8 @@ class Trainer:
         if not self._is_sampled(self.step):
             self._take_samples()
         self.recorder.pictures()
-        report = in_words(self.diagnosis, f"Trained for {self.step} steps.", self._classes())
+        classes = self._classes() if self._writes else None  # of all workers it's worker 0 who says it
+        report = in_words(self.diagnosis, f"Trained for {self.step} steps.", classes)
         self.recorder.report(report)
         self._say(report.rstrip())
         self._save()

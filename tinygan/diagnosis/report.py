@@ -11,7 +11,6 @@ from ..gan import GAN
 from .judging import RECENT, Diagnosis, Sign
 
 READ, MISSING, ALONE = 500, 0.01, 0.9  # samples that are read; shares of a class that is missing, or hardly not alone
-DIGITS = ("mnist", "digits")  # the data that the classifier knows
 
 
 def in_words(diagnosis: Diagnosis, ending: str, classes: str | None = None) -> str:
@@ -21,7 +20,7 @@ def in_words(diagnosis: Diagnosis, ending: str, classes: str | None = None) -> s
 
 def classes_read(gan: GAN, data: Dataset) -> str | None:
     """What the reference classifier reads in samples, a sentence; None for data that it doesn't know."""
-    if data.name not in DIGITS or data.image_shape != metrics.classifier.IMAGE_SHAPE:
+    if data.name not in metrics.evaluation.DIGITS or data.image_shape != metrics.classifier.IMAGE_SHAPE:
         return None
     predicted = metrics.read(gan.sample(READ, gan.seed)).predicted
     shares = metrics.class_shares(predicted)

@@ -55,17 +55,15 @@ class Weighted(Module):
 
     def normalised_weight(self) -> Tensor:
         """w, or s · w/σ(w) with spectral normalisation."""
-        return self.weight * self.spectral_scale() if self.spectral_norm else self.weight
-
-    def spectral_scale(self) -> Tensor:
-        """s/σ(w), one number, after a power iteration in training."""
+        if not self.spectral_norm:
+            return self.weight
         if self.updates_buffers:
             self._iterate()
         # A copy, since the next power iteration changes u while the graph still needs this one; and of length 1
         # again, since in an averaged network u is a mean of such vectors.
         with no_grad():
             u = self.u / _length(self.u)
-        return float(self.spectral_norm) / _length(ops.matmul(self._matrix(), u))
+        return self.weight * (float(self.spectral_norm) / _length(ops.matmul(self._matrix(), u)))
 
     def _matrix(self) -> Tensor:
         w: Tensor = self.weight
