@@ -1,6 +1,7 @@
 """What tests/test_distributed.py lets mpiexec start:  mpiexec -n 2 python tests/mpi_program.py WHAT ARGUMENTS"""
 
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -60,6 +61,22 @@ def fail(workers, out):
         raise ZeroDivisionError("this one has had enough")
     for _ in range(10**9):
         workers.wait()
+
+
+def leave(workers, out):
+    """The last worker ends by itself, as if all were well; the others wait for it."""
+    workers.wait()
+    if workers.rank == workers.size - 1:
+        sys.exit(0)
+    for _ in range(10**9):
+        workers.wait()
+
+
+def linger(workers, out):
+    """Worker 0 has more to do than the others, by itself."""
+    workers.wait()
+    if workers.rank == 0:
+        time.sleep(1)
 
 
 if __name__ == "__main__":

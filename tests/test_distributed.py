@@ -211,6 +211,19 @@ def test_an_error_in_one_process_ends_all_with_its_message(tmp_path):
 
 
 @needs_mpi
+def test_a_process_that_ends_by_itself_ends_those_that_wait_for_it(tmp_path):
+    status, said = program(3, "leave", tmp_path)
+    assert status != 0 and "is done" not in said
+    assert "waits for worker 2, whose process has ended" in said, said
+
+
+@needs_mpi
+def test_a_process_that_nobody_waits_for_may_end_before_the_others(tmp_path):
+    status, said = program(3, "linger", tmp_path)
+    assert status == 0 and said.count("is done") == 3, said
+
+
+@needs_mpi
 def test_processes_whose_data_differ(npy, tmp_path):
     other = tmp_path / "other.npy"
     np.save(other, np.zeros((60, 8, 8, 1), np.uint8))

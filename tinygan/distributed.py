@@ -6,6 +6,7 @@
 Needs mpi4py (the extra `mpi`), which is loaded only in a process that mpiexec started.
 """
 
+import atexit
 import os
 import sys
 from collections.abc import Callable
@@ -24,6 +25,8 @@ __all__ = ["MPIWorkers", "ThreadWorkers", "Workers", "abort", "run_together", "w
 # How MPICH and its kin, Open MPI, and MVAPICH tell a process how many they started.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
+LEAVING = 1  # the tag of the message that a process's end is near
+
 _world: "MPIWorkers | None" = None
 
 
@@ -37,6 +40,8 @@ class MPIWorkers(Workers):
         self.comm = comm.Dup()  # so that nobody else's messages meet ours
         self.rank, self.size = self.comm.rank, self.comm.size
         self._direct = os.environ.get("TINYGAN_CUDA_AWARE_MPI") == "1"
+        self._calls = 0
+        self._left: dict[int, int] = {}  # of the workers that have left: how many calls each made before
 
     def sum(self, array: Array) -> Array:
         return self.begin_sum(array)()
@@ -44,18 +49,53 @@ class MPIWorkers(Workers):
     def begin_sum(self, array: Array) -> Callable[[], Array]:
         mine = self._within_reach(array)
         total = backend.array_library(mine).empty_like(mine)
-        request = self.comm.Iallreduce(mine, total)
+        finish = self._begun(self.comm.Iallreduce(mine, total))
 
         def end() -> Array:
-            request.Wait()
+            finish()
             return backend.to_device(total, backend.device_of(array))
 
         return end
 
     def broadcast(self, array: Array) -> Array:
         copy = self._within_reach(array).copy()
-        self.comm.Bcast(copy, root=0)
+        self._begun(self.comm.Ibcast(copy, root=0))()
         return backend.to_device(copy, backend.device_of(array))
+
+    def leave(self) -> None:
+        """Tell the others that this process ends, and wait until theirs end, too: MPI lets none go before the last."""
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        calls = np.array([self._calls], np.int64)
+        sent = [self.comm.Isend(calls, rank, LEAVING) for rank in others]
+        while len(self._left) < len(others):
+            self._hear_who_left(wait=True)
+        for request in sent:
+            request.Wait()
+
+    def _begun(self, request: Any) -> Callable[[], None]:
+        """What waits for this call of all workers: in vain where one has left before it, which ends all."""
+        self._calls += 1
+        number = self._calls
+
+        def finish() -> None:
+            while not request.Test():
+                self._hear_who_left()
+                if gone := [rank for rank, calls in self._left.items() if calls < number]:
+                    print(
+                        f"worker {self.rank} of {self.size} waits for worker {gone[0]}, whose process has ended: "
+                        "all of them end. Each has to make the same steps",
+                        file=sys.stderr,
+                    )
+                    abort(1)
+
+        return finish
+
+    def _hear_who_left(self, wait: bool = False) -> None:
+        for rank in range(self.size):
+            if rank not in (self.rank, *self._left) and (wait or self.comm.Iprobe(rank, LEAVING)):
+                calls = np.zeros(1, np.int64)
+                self.comm.Recv(calls, rank, LEAVING)
+                self._left[rank] = int(calls[0])
 
     def _within_reach(self, array: Array) -> Array:
         """The array in one piece, where MPI can read it."""
@@ -70,7 +110,8 @@ class MPIWorkers(Workers):
 def world() -> Workers:
     """All processes that mpiexec started along with this one; where it started none, a worker that is alone.
 
-    From then on an error that ends one of them is printed and ends all, at once; and unless TINYGAN_THREADS is set,
+    From then on an error that ends one of them is printed and ends all, at once, as does the end of one that others wait
+    for; and unless TINYGAN_THREADS is set,
     those of one machine share its cores. Raises SettingError where mpi4py is missing, or belongs to another mpiexec:
     each process would train the same run on its own.
     """
@@ -80,6 +121,7 @@ def world() -> Workers:
         _world = MPIWorkers(_communicator(started))
         _share_cores(_world.comm)
         _end_together(_world.comm)
+        atexit.register(_world.leave)
     return _world or Workers()
 
 
