@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 
-from tinygan import backend, ops
+from tinygan import Tensor, backend, ops
 from tinygan.ops.convolution import conv_and_bias, conv_transpose_and_bias
 from tinygan.testing import OpCase
 
@@ -73,6 +73,11 @@ def naive_filter_gradient(x, g, kernel, stride, padding):
         w[index] = 1
         result[index] = (naive_conv(x, w, stride, padding) * g).sum()
     return result
+
+
+def constant_like(x, values):
+    """A Tensor of these values, where x is and in its dtype."""
+    return Tensor(np.array(values), dtype=x.dtype)
 
 
 def naive_batch_norm(x, gamma, beta, eps=1e-5):
@@ -308,6 +313,12 @@ row("batch_norm eps", lambda x, g, b: ops.batch_norm(x, g, b, 0.1), lambda x, g,
 row("batch_norm of x, γ = x's sum", lambda x: ops.batch_norm(x, x.sum(0), x[0]),
     lambda x: naive_batch_norm(x, x.sum(0), x[0]), (4, 2), float32_rtol=1e-4)  # fmt: skip
 row("batch_norm, γ is β", lambda x, g: ops.batch_norm(x, g, g), lambda x, g: naive_batch_norm(x, g, g), (4, 2), (2,))
+
+# Spectral normalisation.
+row("spectral_norm", lambda w: ops.spectral_norm(w, constant_like(w, [0.6, 0, 0.8])),
+    lambda w: w / np.linalg.norm(w @ [0.6, 0, 0.8]), (4, 3))  # fmt: skip
+row("spectral_norm to 2, of a column", lambda w: ops.spectral_norm(w, constant_like(w, [-3]), 2),
+    lambda w: 2 * w / np.linalg.norm(w), (5, 1))  # fmt: skip
 
 # What losses are made of.
 row("−log σ", lambda x: ops.softplus(-x).mean(), lambda x: -np.log(logistic(x)).mean(), (5, 1))

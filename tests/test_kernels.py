@@ -49,6 +49,8 @@ def cases():
         yield "sum", (x, (0,), False)
         yield "sum", (x, (x.ndim - 1,), True)
         yield "sum", (x, (), False)
+    for m, n in ((1, 1), (6, 4), (50_001, 9), (3136, 128)):
+        yield "spectral_norm_gradient", (*draw((m, n), (m, n), (m,), (n,)), np.float64(3.0), 2.0)
     for m, k, n in ((1, 1, 1), (3, 5, 7), (129, 64, 33), (2000, 3, 1), (5, 70, 1000), (64, 784, 512), (257, 1, 300)):
         yield "matmul", tuple(draw((m, k), (k, n)))
     yield "matmul", tuple(draw((4, 3, 5), (5, 2)))

@@ -110,10 +110,9 @@ class MPIWorkers(Workers):
 def world() -> Workers:
     """All processes that mpiexec started along with this one; where it started none, a worker that is alone.
 
-    From then on an error that ends one of them is printed and ends all, at once, as does the end of one that others wait
-    for; and unless TINYGAN_THREADS is set,
-    those of one machine share its cores. Raises SettingError where mpi4py is missing, or belongs to another mpiexec:
-    each process would train the same run on its own.
+    From then on an error that ends one of them is printed and ends all, at once, and so does the end of one that others
+    wait for. Unless TINYGAN_THREADS is set, those of one machine share its cores. Raises SettingError where mpi4py is
+    missing, or belongs to another mpiexec: each process would train the same run on its own.
     """
     global _world
     started = next((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), 1)

@@ -129,6 +129,14 @@ def batch_norm_gradient(
     return (gamma * inverse) * (grad - grad_beta / count - (x - mean) * inverse * (grad_gamma / count))
 
 
+# ---------------------------------------------------------------- spectral normalisation: w (M, N), v (M,), u (N,)
+
+
+def spectral_norm_gradient(grad: Array, w: Array, v: Array, u: Array, sigma: Array, size: float) -> Array:
+    """∂L/∂w = s/σ · (g − ⟨g, w⟩/σ · v uᵀ), with s = `size`."""
+    return (size / sigma) * (grad - ((grad * w).sum() / sigma * v)[:, None] * u)
+
+
 # ---------------------------------------------------------------- optimisers: in place
 
 

@@ -12,7 +12,7 @@ from .numpy_convolution import conv as conv
 from .numpy_convolution import conv_filter_gradient as conv_filter_gradient
 from .numpy_convolution import conv_input_gradient as conv_input_gradient
 
-MULTIPLY_ADDS = 1 << 22  # of one piece of a matrix product
+MULTIPLY_ADDS = 1 << 24  # of one piece of a matrix product
 SUM_BLOCK = 256  # rows
 
 
@@ -153,6 +153,22 @@ def batch_norm_gradient(
         result *= scale
 
     return by_rows(chunk, grad, x, width=x.shape[-1])
+
+
+# ---------------------------------------------------------------- spectral normalisation
+
+
+def spectral_norm_gradient(grad: Array, w: Array, v: Array, u: Array, sigma: Array, size: float) -> Array:
+    result = np.empty_like(w)
+    scale = size / sigma
+    left = np.dot(grad.ravel(), w.ravel()) / sigma * scale * v
+
+    def chunk(_: int, s: slice) -> None:
+        outer = np.multiply(left[s, None], u, out=scratch("outer", w[s].shape, w.dtype))
+        np.subtract(np.multiply(grad[s], scale, out=result[s]), outer, out=result[s])
+
+    for_rows(chunk, w)
+    return result
 
 
 # ---------------------------------------------------------------- optimisers: in place

@@ -10,6 +10,7 @@ from ..autograd import Tensor, no_grad, raw
 from ..backend import generator_or_default
 from ..errors import SettingError, ShapeError
 from ..ops.convolution import PaddingSetting, conv_and_bias, conv_transpose_and_bias, padding_pairs, per_axis
+from ..ops.normalization import length
 from ..ops.products import swap_last_axes
 from .init import Initialiser, glorot, normal
 from .module import Buffer, Module, Parameter
@@ -59,24 +60,24 @@ class Weighted(Module):
             return self.weight
         if self.updates_buffers:
             self._iterate()
-        # A copy, since the next power iteration changes u while the graph still needs this one; and of length 1
-        # again, since in an averaged network u is a mean of such vectors.
-        with no_grad():
-            u = self.u / _length(self.u)
-        return self.weight * (float(self.spectral_norm) / _length(ops.matmul(self._matrix(), u)))
+        normalised = ops.spectral_norm(self._matrix(), self.u, float(self.spectral_norm))
+        return self._outputs_last(ops.reshape(normalised, self._outputs_last(self.weight).shape))
 
     def _matrix(self) -> Tensor:
-        w: Tensor = self.weight
-        if self.out_axis == -2:
-            w = swap_last_axes(w)
+        """w as a matrix (rest, outputs)."""
+        w = self._outputs_last(self.weight)
         return ops.reshape(w, (-1, w.shape[-1]))
+
+    def _outputs_last(self, w: Tensor) -> Tensor:
+        """w with its outputs on the last axis; and back."""
+        return w if self.out_axis == -1 else swap_last_axes(w)
 
     def _iterate(self) -> None:
         with no_grad():
-            w = self._matrix().detach()
-            v = ops.matmul(w, self.u)
-            u = ops.matmul(v / _length(v), w)
-            self.u.writable()[...] = raw(u / _length(u))
+            w = raw(self._matrix())
+        v = w @ raw(self.u)
+        u = (v / length(v)) @ w
+        self.u.writable()[...] = u / length(u)
 
     def marks(self) -> str:
         """What differs from the usual, for `describe`."""
@@ -193,8 +194,3 @@ def check_sizes(layer: str, **sizes: int) -> None:
     for name, size in sizes.items():
         if not isinstance(size, int) or size < 1:
             raise SettingError(f"{layer}: {name}={size!r}; a whole number of at least 1 is expected")
-
-
-def _length(x: Tensor) -> Tensor:
-    """‖x‖, never quite 0."""
-    return ops.sqrt(ops.sum(x * x) + 1e-24)

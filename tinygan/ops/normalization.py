@@ -1,4 +1,4 @@
-"""Batch normalisation with the statistics of the batch, fused; its textbook form stands beside it."""
+"""Batch normalisation with the statistics of the batch, and spectral normalisation: fused, textbook form beside it."""
 
 import math
 from typing import Any
@@ -9,10 +9,12 @@ from ..errors import ShapeError
 from ..kernels import kernels_for
 from ..workers import Workers
 from .arithmetic import sqrt
+from .products import matmul
 from .reductions import mean, sum
 from .sharing import all_sum
 
 ALONE = Workers()
+TINY = 1e-24  # under the root of a length
 
 
 class BatchNorm(Op):
@@ -70,6 +72,35 @@ class BatchNorm(Op):
         return gamma * centred / sqrt(variance + self.eps) + beta
 
 
+class SpectralNorm(Op):
+    """y = s · w/σ,  σ = ‖w u‖, for a constant vector u of length 1, and s = `size`.
+
+    ∂L/∂w = s/σ · (g − ⟨g, w⟩/σ · v uᵀ),  with v = w u/σ and g = ∂L/∂y.   Shapes: w (M, N), u (N,); y like w.
+    """
+
+    def __init__(self, u: Array, size: float):
+        self.u, self.size = u, size
+
+    def forward(self, w: Array) -> Array:
+        product = w @ self.u
+        self.sigma = length(product)
+        self.v = product / self.sigma
+        return w * (self.size / self.sigma)
+
+    def backward(self, grad: Tensor) -> Any:
+        w, g = raw(self.inputs[0]), raw(grad)
+        return wrap(kernels_for(w).spectral_norm_gradient(g, w, self.v, self.u, self.sigma, self.size))
+
+    def composed(self, w: Tensor) -> Tensor:
+        product = matmul(w, wrap(self.u))
+        return w * (self.size / sqrt(sum(product * product) + TINY))
+
+
+def length(vector: Array) -> Array:
+    """‖vector‖, never quite 0."""
+    return ((vector * vector).sum() + TINY) ** 0.5
+
+
 def batch_norm(x: Operand, gamma: Operand, beta: Operand, eps: float = 1e-5) -> Tensor:
     """Each feature (last axis) shifted and scaled to mean β and deviation γ over the batch (Ioffe & Szegedy 2015).
 
@@ -78,6 +109,17 @@ def batch_norm(x: Operand, gamma: Operand, beta: Operand, eps: float = 1e-5) -> 
     """
     check_batch_norm(raw(x).shape, raw(gamma).shape, raw(beta).shape)
     return BatchNorm(eps)(x, gamma, beta)
+
+
+def spectral_norm(w: Operand, u: Operand, size: float = 1.0) -> Tensor:
+    """w · size/‖w u‖ for a direction u, of any length but 0 (Miyato et al. 2018). See SpectralNorm.
+
+    Shapes: w (M, N), u (N,) -> like w. Where u is the leading right singular vector, the result's largest singular
+    value is `size`. u is taken for a constant. Raises ShapeError where u doesn't fit.
+    """
+    if raw(w).ndim != 2 or raw(u).shape != raw(w).shape[1:]:
+        raise ShapeError(f"spectral_norm: w (M, N) = {raw(w).shape} needs u (N,); it is {raw(u).shape}")
+    return SpectralNorm(raw(u) / length(raw(u)), size)(w)
 
 
 def check_batch_norm(x: tuple[int, ...], gamma: tuple[int, ...], beta: tuple[int, ...], least: int = 2) -> None:
