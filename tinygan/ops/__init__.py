@@ -80,6 +80,6 @@ __all__ = [
     "Sub", "Sum", "Tanh", "Transpose", "Where",
     "abs", "add", "batch_norm", "broadcast_to", "clip", "concatenate", "conv", "conv_transpose", "div", "dropout",
     "exp", "getitem", "leaky_relu", "log", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min",
-    "minimum", "mul", "neg", "pad", "power", "relu", "reshape", "sigmoid", "softmax", "softplus", "spectral_norm", "sqrt",
-    "stack", "sub", "sum", "take", "tanh", "transpose", "where",
+    "minimum", "mul", "neg", "pad", "power", "relu", "reshape", "sigmoid", "softmax", "softplus", "spectral_norm",
+    "sqrt", "stack", "sub", "sum", "take", "tanh", "transpose", "where",
 ]  # fmt: skip
