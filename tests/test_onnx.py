@@ -8,7 +8,8 @@ from tinygan import cli, models, nn
 from tinygan.errors import SettingError
 from tinygan.onnx import save_onnx
 
-Z = np.random.default_rng(0).standard_normal((5, 6), np.float32)
+LATENTS = 12
+Z = np.random.default_rng(0).standard_normal((5, LATENTS), np.float32)
 
 
 def trained(generator):
@@ -22,9 +23,9 @@ def trained(generator):
 
 def networks():
     for name in models.MODELS:
-        yield name, models.build_generator(name, (8, 12, 3), 6)
+        yield name, models.build_generator(name, (8, 12, 3), LATENTS)
     yield "other", nn.Sequential(
-        nn.Dense(6, 24, spectral_norm=True), nn.ReLU(), nn.Dropout(), nn.Reshape(2, 3, 4),
+        nn.Dense(LATENTS, 24, spectral_norm=True), nn.ReLU(), nn.Dropout(), nn.Reshape(2, 3, 4),
         nn.ConvTranspose(4, 3, (3, 2), stride=(2, 3), padding=[(1, 0), (0, 1)], output_padding=(1, 0)), nn.Sigmoid(),
         nn.ConvTranspose(3, 2, 2, stride=3, padding="same", bias=False), nn.Tanh(),
     )  # fmt: skip
@@ -33,7 +34,7 @@ def networks():
 @pytest.mark.parametrize(("name", "generator"), list(networks()))
 def test_onnxruntime_draws_the_same(tmp_path, name, generator):
     onnxruntime = pytest.importorskip("onnxruntime")
-    save_onnx(tmp_path / "g.onnx", trained(generator), 6)
+    save_onnx(tmp_path / "g.onnx", trained(generator), LATENTS)
     session = onnxruntime.InferenceSession(str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"])
     for z in (Z, Z[:1]):
         (images,) = session.run(None, {"latents": z})
@@ -44,7 +45,7 @@ def test_onnxruntime_draws_the_same(tmp_path, name, generator):
 
 def test_the_checker_of_onnx_agrees(tmp_path):
     onnx = pytest.importorskip("onnx")
-    save_onnx(tmp_path / "g.onnx", models.build_generator("small", (8, 8, 1), 6), 6)
+    save_onnx(tmp_path / "g.onnx", models.build_generator("small", (8, 8, 1), LATENTS), LATENTS)
     onnx.checker.check_model(str(tmp_path / "g.onnx"), full_check=True)
 
 

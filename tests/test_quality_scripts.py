@@ -17,7 +17,8 @@ def results(bench, tmp_path):
     """Results in a file of their own, out of a dict of entries."""
 
     def make(entries):
-        (tmp_path / "results.json").write_text(json.dumps(entries), encoding="utf-8")
+        lines = (json.dumps({"name": name, **entry}) + "\n" for name, entry in entries.items())
+        (tmp_path / "results.json").write_text("".join(lines), encoding="utf-8")
         return bench("measured").Results(tmp_path / "results.json")
 
     return make
@@ -68,6 +69,21 @@ def test_a_run_that_was_stopped_goes_on(bench, tmp_path, capsys):
     again.measure(["a", "bb", "ccc"], run)
     assert done == ["ccc"] and again.of(["ccc", "dddd", "a"], "size") == [3, 1]
     assert capsys.readouterr().out == "a: size 1\nbb: size 2\nccc: size 3\n"
+
+
+def test_two_processes_share_the_runs(bench, tmp_path):
+    """One begins at the front and one at the back, and neither does what the other has done."""
+    measured, path, done = bench("measured"), tmp_path / "results.json", []
+    other = measured.Results(path)
+
+    def run(name):
+        done.append(name)
+        if name == "a":
+            other.measure("bc", lambda name: {"size": 2}, backwards=True)
+        return {"size": 1}
+
+    measured.Results(path).measure("abc", run)
+    assert done == ["a"] and measured.Results(path).of("abc", "size") == [1, 2, 2]
 
 
 def test_mean_and_deviation(bench):

@@ -1,7 +1,6 @@
 """tests/benchmarks/recipes.py: its ablations are what they are called, its table is made of what was measured."""
 
 import importlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +37,8 @@ def test_each_ablation_undoes_one_choice(recipes):
         assert gan.average == (0 if name == "no moving average" else 0.99)
         assert gan.g_optimizer.lr == gan.d_optimizer.lr == (5e-4 if name == "learning rate 5e-4" else 2e-3)
         assert type(gan.objective).__name__ == ("Hinge" if name == "hinge objective" else "NonSaturating")
+        codes = [m for m in gan.generator.modules() if isinstance(m, nn.OneOf)]
+        assert len(codes) == (name != "no codes")
     assert dense_sizes(recipes.ABLATIONS["no hidden layer in D"](0).discriminator) == [(3136, 1)]
     assert dense_sizes(recipes.ABLATIONS["no hidden layer in G"](0).generator) == [(64, 3136)]
 
@@ -49,15 +50,21 @@ def test_its_small_is_that_of_the_command(recipes):
         assert all(np.array_equal(a[name], b[name]) for name in b)
 
 
-def test_the_table_says_median_and_worst(recipes, tmp_path, monkeypatch):
-    result = {"name": "small", "steps": 9, "rarest": 0.06, "precision": 0.5, "recall": 0.7, "score": 9.0}
-    lines = [{**result, "seed": seed, "distance": d} for seed, d in enumerate((3.0, 1.0, 2.0))]
-    lines[1]["rarest"] = 0.05
-    monkeypatch.setattr(recipes, "RESULTS", tmp_path / "recipes.json")
-    recipes.RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    row = recipes.table().splitlines()[-1]
+def test_the_table_says_median_and_worst(recipes, tmp_path):
+    results = recipes.Results(tmp_path / "recipes.json")
+    result = {"steps": 9, "rarest": 0.06, "precision": 0.5, "recall": 0.7, "score": 9.0}
+    for seed, distance in enumerate((3.0, 1.0, 2.0)):
+        results.add(f"small/{seed}", {**result, "distance": distance, "rarest": 0.05 + 0.01 * seed})
+    row = recipes.table(results, recipes.SEEDS).splitlines()[-1]
     assert row == "| small | 9 | 3 | 2.00 | 3.00 | 5.0 % | 0.50 | 0.70 | 9.00 |"
 
 
+def test_ablations_have_one_seed_and_the_reference_is_run_once(recipes):
+    every = recipes.names([*recipes.RECIPES, *recipes.ABLATIONS], 2)
+    assert every.index("reference, 10 minutes/1") < every.index("reference/1")
+    assert len(every) == 2 * len(recipes.RECIPES) + len(recipes.ABLATIONS)
+
+
 def test_the_page_shows_what_was_measured(recipes):
-    assert recipes.table() in (HERE / "QUALITY.md").read_text(encoding="utf-8"), "QUALITY.md: recipes.py table"
+    found = recipes.table(recipes.Results(recipes.DATA), recipes.SEEDS)
+    assert found in (HERE / "QUALITY.md").read_text(encoding="utf-8"), "QUALITY.md: recipes.py --table"

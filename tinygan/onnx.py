@@ -6,7 +6,6 @@ message, like text, is preceded by its length. The numbers of the fields are tho
 
 import os
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,55 +27,78 @@ def save_onnx(path: str | os.PathLike[str], generator: nn.Module, latent_size: i
     check_suffix(path, ".onnx")
     if not isinstance(generator, nn.Sequential):
         raise SettingError(f"ONNX: {generator.describe():.60} is no Sequential of layers")
-    nodes: list[bytes] = []
-    constants: list[bytes] = []
-    value = "latents"
-    for i, layer in enumerate(generator.layers):
-        for op, operands, attributes in _translate(layer):
-            names = [f"layer{i}_{op}{len(nodes)}_{k}" for k in range(len(operands))]
-            constants += [_tensor(name, array) for name, array in zip(names, operands, strict=True)]
-            result = f"value{len(nodes)}"
-            nodes.append(_node(op, [value, *names], result, attributes))
-            value = result
-    nodes.append(_node("Identity", [value], "images", {}))
-    graph = b"".join(_field(1, node) for node in nodes) + _field(2, "generator")
-    graph += b"".join(_field(5, constant) for constant in constants)
-    graph += _field(11, _value("latents", latent_size)) + _field(12, _value("images", "height", "width", "channels"))
-    model = _field(1, IR_VERSION) + _field(2, "tinygan") + _field(7, graph) + _field(8, _field(2, OPSET))
+    graph, value = Graph(), "latents"
+    for layer in generator.layers:
+        value = _translate(graph, layer, value)
+    graph.add("Identity", [value], result="images")
+    content = graph.content() + _field(11, _value("latents", latent_size))
+    content += _field(12, _value("images", "height", "width", "channels"))
+    model = _field(1, IR_VERSION) + _field(2, "tinygan") + _field(7, content) + _field(8, _field(2, OPSET))
     with atomic_write(path) as file:
         file.write(model)
 
 
-def _translate(layer: nn.Module) -> Iterator[tuple[str, list[np.ndarray[Any, Any]], dict[str, Any]]]:
-    """The ONNX operators of a layer, each with its constant operands and attributes."""
+class Graph:
+    """Operators, of values that have names."""
+
+    def __init__(self) -> None:
+        self.nodes: list[bytes] = []
+        self.constants: list[bytes] = []
+
+    def add(self, op: str, inputs: list[Any], result: str = "", **attributes: Any) -> str:
+        """One more: of values by name, and of constants, as arrays. Gives the name of its result."""
+        names = []
+        for value in inputs:
+            if not isinstance(value, str):
+                self.constants.append(_tensor(f"constant{len(self.constants)}", value))
+                value = f"constant{len(self.constants) - 1}"
+            names.append(value)
+        result = result or f"value{len(self.nodes)}"
+        self.nodes.append(_node(op, names, result, attributes))
+        return result
+
+    def content(self) -> bytes:
+        nodes = b"".join(_field(1, node) for node in self.nodes)
+        return nodes + _field(2, "generator") + b"".join(_field(5, constant) for constant in self.constants)
+
+
+def _translate(graph: Graph, layer: nn.Module, x: str) -> str:
+    """Add the layer's operators; from the name of its input to that of its output."""
     if isinstance(layer, nn.ConvTranspose) and len(layer.kernel) == 2:
         w = layer.normalised_weight().numpy()  # (KH, KW, out, in), in ONNX (in, out, KH, KW), with channels first
         pads, extra = _spread(layer)
-        attributes = {"strides": layer.stride, "pads": pads, "output_padding": extra}
-        yield "Transpose", [], {"perm": (0, 3, 1, 2)}
-        yield "ConvTranspose", [w.transpose(3, 2, 0, 1)], attributes
-        yield "Transpose", [], {"perm": (0, 2, 3, 1)}
-        yield from _bias(layer)
-    elif isinstance(layer, nn.Dense):
-        yield "MatMul", [layer.normalised_weight().numpy()], {}
-        yield from _bias(layer)
-    elif isinstance(layer, nn.BatchNorm):
+        x = graph.add("Transpose", [x], perm=(0, 3, 1, 2))
+        x = graph.add(
+            "ConvTranspose", [x, w.transpose(3, 2, 0, 1)], strides=layer.stride, pads=pads, output_padding=extra
+        )
+        x = graph.add("Transpose", [x], perm=(0, 2, 3, 1))
+        return graph.add("Add", [x, layer.bias.numpy()]) if layer.use_bias else x
+    if isinstance(layer, nn.Dense):
+        x = graph.add("MatMul", [x, layer.normalised_weight().numpy()])
+        return graph.add("Add", [x, layer.bias.numpy()]) if layer.use_bias else x
+    if isinstance(layer, nn.BatchNorm):
         scale = layer.gamma.numpy() / np.sqrt(layer.running_variance.numpy() + np.float32(layer.eps))
-        yield "Mul", [scale], {}
-        yield "Add", [layer.beta.numpy() - layer.running_mean.numpy() * scale], {}
-    elif isinstance(layer, nn.Reshape):
-        yield "Reshape", [np.array([0, *layer.shape], np.int64)], {}  # 0: as in the input, N
-    elif isinstance(layer, nn.LeakyReLU):
-        yield "LeakyRelu", [], {"alpha": float(layer.slope)}
-    elif type(layer) in SIMPLE:
-        yield SIMPLE[type(layer)], [], {}
-    elif not isinstance(layer, nn.Dropout):  # which does nothing in evaluation
-        raise SettingError(f"ONNX: {layer.describe():.60} isn't translated; export the weights as .safetensors")
+        x = graph.add("Mul", [x, scale])
+        return graph.add("Add", [x, layer.beta.numpy() - layer.running_mean.numpy() * scale])
+    if isinstance(layer, nn.OneOf):
+        return _one_of(graph, layer, x)
+    if isinstance(layer, nn.Reshape):
+        return graph.add("Reshape", [x, np.array([0, *layer.shape], np.int64)])  # 0: as in the input, N
+    if isinstance(layer, nn.LeakyReLU):
+        return graph.add("LeakyRelu", [x], alpha=float(layer.slope))
+    if type(layer) in SIMPLE:
+        return graph.add(SIMPLE[type(layer)], [x])
+    if isinstance(layer, nn.Dropout):
+        return x  # it does nothing in evaluation
+    raise SettingError(f"ONNX: {layer.describe():.60} isn't translated; export the weights as .safetensors")
 
 
-def _bias(layer: nn.Dense | nn.ConvTranspose) -> Iterator[tuple[str, list[np.ndarray[Any, Any]], dict[str, Any]]]:
-    if layer.use_bias:
-        yield "Add", [layer.bias.numpy()], {}
+def _one_of(graph: Graph, layer: nn.OneOf, x: str) -> str:
+    columns, count, end = (np.array([n], np.int64) for n in (1, layer.count, np.iinfo(np.int64).max))
+    first = graph.add("Slice", [x, np.array([0], np.int64), count, columns])
+    best = graph.add("ArgMax", [first], axis=1, keepdims=0)
+    chosen = graph.add("OneHot", [best, count, np.array([0, layer.scale], np.float32)])
+    return graph.add("Concat", [chosen, graph.add("Slice", [x, count, end, columns])], axis=1)
 
 
 def _spread(layer: nn.ConvTranspose) -> tuple[list[int], list[int]]:
@@ -102,6 +124,8 @@ def _node(op: str, inputs: list[str], output: str, attributes: dict[str, Any]) -
 def _attribute(name: str, value: Any) -> bytes:
     if isinstance(value, float):
         return _field(1, name) + _key(2, 5) + struct.pack("<f", value) + _field(20, 1)
+    if isinstance(value, int):
+        return _field(1, name) + _field(3, value) + _field(20, 2)
     return _field(1, name) + b"".join(_field(8, int(n)) for n in value) + _field(20, 7)
 
 

@@ -1,4 +1,4 @@
-"""Results of long runs in a JSON file, whole after each of them: what was stopped goes on, and tables show no more."""
+"""Results of long runs, a line of JSON each as soon as it ends: what was stopped goes on, and tables show no more."""
 
 import argparse
 import json
@@ -12,39 +12,47 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))  # this checkout, whatever is installed
 
-from tinygan.files import atomic_write  # noqa: E402
-
 Entry = dict[str, Any]
 
 
 class Results:
-    """Entries by name. path: the JSON file; None: nothing is kept, as in a short run."""
+    """Entries by name. path: the file, which scripts side by side may share; None: nothing is kept."""
 
     def __init__(self, path: Path | None):
         self.path = path
         self.entries: dict[str, Entry] = {}
-        if path is not None and path.exists():
-            self.entries = json.loads(path.read_text(encoding="utf-8"))
+        self.read()
 
-    def measure(self, names: Iterable[str], run: Callable[[str], Entry]) -> None:
-        """Run what has no entry yet, one by one, and say what came out."""
+    def read(self) -> None:
+        """Take up what the file has by now."""
+        if self.path is not None and self.path.exists():
+            entries = map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
+            self.entries |= {entry.pop("name"): entry for entry in entries}
+
+    def add(self, name: str, entry: Entry) -> None:
+        """Keep it, and say what came out."""
         from tqdm.auto import tqdm
 
-        missing = [name for name in names if name not in self.entries]
-        for name in tqdm(missing, unit="run", disable=not sys.stderr.isatty()):
-            self.entries[name] = run(name)
-            tqdm.write(f"{name}: {', '.join(f'{k} {v:.4g}' for k, v in self.entries[name].items())}", file=sys.stdout)
-            sys.stdout.flush()
-            self._save()
+        self.entries[name] = entry
+        tqdm.write(f"{name}: {', '.join(f'{k} {v:.4g}' for k, v in entry.items())}", file=sys.stdout)
+        sys.stdout.flush()
+        if self.path is not None:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"name": name, **entry}) + "\n")
+
+    def measure(self, names: Iterable[str], run: Callable[[str], Entry], backwards: bool = False) -> None:
+        """Run what has no entry yet, one by one; backwards: the last first, beside another process that isn't."""
+        from tqdm.auto import tqdm
+
+        ordered = list(names)[:: -1 if backwards else 1]
+        for name in tqdm(ordered, unit="run", disable=not sys.stderr.isatty()):
+            self.read()
+            if name not in self.entries:
+                self.add(name, run(name))
 
     def of(self, names: Iterable[str], key: str) -> list[float]:
         """The values of `key` of those that were measured."""
         return [self.entries[name][key] for name in names if name in self.entries]
-
-    def _save(self) -> None:
-        if self.path is not None:
-            with atomic_write(self.path) as file:
-                file.write((json.dumps(self.entries, indent=1) + "\n").encode())
 
 
 def mean_and_deviation(values: Sequence[float], digits: int) -> str:
@@ -59,6 +67,7 @@ def add_options(parser: argparse.ArgumentParser, seeds: int) -> None:
     """What all of these scripts have in common."""
     parser.add_argument("--seeds", type=int, default=seeds, help=f"runs of each kind, seeds 0, 1, … (default: {seeds})")
     parser.add_argument("--short", action="store_true", help="some steps of one seed, in seconds; nothing is written")
+    parser.add_argument("--backwards", action="store_true", help="the last run first: for a second process beside this")
     parser.add_argument("--table", action="store_true", help="measure nothing: print the tables, draw the pictures")
 
 

@@ -192,9 +192,10 @@ def main(arguments: list[str] | None = None) -> int:
         results.measure(
             (name for objective in OBJECTIVES for name in tuning(objective)),
             lambda name: run(name, options.data, **budget),
+            options.backwards,
         )
         by_seed = zip(*(names(results, objective, seeds) for objective in OBJECTIVES), strict=True)
-        results.measure(itertools.chain(*by_seed), lambda name: run(name, options.data, **budget))
+        results.measure(itertools.chain(*by_seed), lambda name: run(name, options.data, **budget), options.backwards)
     print(f"\n{rates_table(results)}\n\n{table(results, seeds)}")
     if not options.short and ranking(results, seeds):
         draw(results, seeds, FIGURE)

@@ -1,14 +1,12 @@
 """How good are the digits after so many minutes: tinygan's recipes beside the reference, and what each choice gained.
 
 A machine that does other things would make every minute another one. So time is turned into steps once, on a quiet
-machine (`time`), and runs are of so many steps: then several can go side by side, one thread each, and a run's result
-is the same whenever it is made. Each result is appended to recipes.json; the tables in QUALITY.md are made from it.
+machine (`--time`), and runs are of so many steps: then several can go side by side, one thread each, and a run's result
+is the same whenever it is made. The tables in QUALITY.md are made from recipes.json.
 
-  python tests/benchmarks/recipes.py time                    milliseconds a step, tinygan's and the reference's in turns
-  python tests/benchmarks/recipes.py run small 0 1 2 3 4     train and judge the recipe `small` with these seeds
-  python tests/benchmarks/recipes.py run reference 0 1       the reference, which needs PyTorch
-  python tests/benchmarks/recipes.py run "no decay" 0        an ablation: `small` with one choice undone
-  python tests/benchmarks/recipes.py table
+  python tests/benchmarks/recipes.py --time      milliseconds a step, tinygan's and the reference's in turns
+  python tests/benchmarks/recipes.py             what isn't measured yet, then the tables
+  python tests/benchmarks/recipes.py --what "small, 10 minutes" "no decay"
 
 The reference is what `small` was before: one dense layer on G's side, one on D's, in PyTorch eager, spectral
 normalisation in D, Adam 2e-3 (0.5, 0.99), batch 64, moving average 0.99, weights of G from N(0, 0.02²).
@@ -17,15 +15,14 @@ Judged by 10,000 samples of the averaged generator against MNIST's test images (
 
 import argparse
 import copy
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from measured import HERE, Entry, Results, add_options, one_thread
 from tqdm import tqdm
 
 import tinygan as tg
@@ -34,14 +31,14 @@ from tinygan.gan import GAN, generate
 from tinygan.nn.init import normal
 from tinygan.sampling import draw_latents
 
-RESULTS = Path(__file__).with_name("recipes.json")
-MINUTES = {"small": 3, "small, 10 minutes": 10, "reference": 3, "reference, 10 minutes": 10}  # on a quiet machine
-STEPS = {
-    "small": 2300,
-    "small, 2,700 steps": 2700,
-    "small, 10 minutes": 9000,
-    "reference": 7000,
-    "reference, 10 minutes": 23_000,
+DATA = HERE / "recipes.json"
+SEEDS = 5
+# Steps in so many minutes of two quiet cores, and their number: of `small` some fewer, for pictures and slow machines.
+RECIPES = {
+    "small": (2500, 3),
+    "small, 10 minutes": (9500, 10),
+    "reference": (6300, 3),
+    "reference, 10 minutes": (21_000, 10),
 }
 SHAPE, BATCH, LATENTS = (28, 28, 1), 64, 64
 
@@ -63,8 +60,12 @@ def build(seed: int, g: nn.Module | None = None, d: nn.Module | None = None, **c
 def flat_generator(seed: int) -> nn.Module:
     """`small`'s without its hidden layer."""
     rng = tg.backend.generator(seed, "weights of G")
-    rest = models.small_generator(SHAPE, LATENTS, rng).layers[4:]
-    return nn.Sequential(nn.Dense(LATENTS, 3136, bias=False, init=normal(0.02), rng=rng), *rest)
+    codes, _, _, _, _, *rest = models.small_generator(SHAPE, LATENTS, rng).layers
+    return nn.Sequential(codes, nn.Dense(LATENTS, 3136, bias=False, init=normal(0.02), rng=rng), *rest)
+
+
+def generator_without_codes(seed: int) -> nn.Module:
+    return models.small_generator(SHAPE, LATENTS, tg.backend.generator(seed, "weights of G"), codes=0)
 
 
 def discriminator(seed: int, hidden: bool = True, **settings: Any) -> nn.Module:
@@ -76,6 +77,7 @@ def discriminator(seed: int, hidden: bool = True, **settings: Any) -> nn.Module:
 
 # What `small` is without one of its choices.
 ABLATIONS: dict[str, Callable[[int], GAN]] = {
+    "no codes": lambda seed: build(seed, g=generator_without_codes(seed)),
     "no hidden layer in D": lambda seed: build(seed, d=discriminator(seed, hidden=False)),
     "no hidden layer in G": lambda seed: build(seed, g=flat_generator(seed)),
     "spectral norm 1 in place of 2": lambda seed: build(seed, d=discriminator(seed, spectral_norm=1.0)),
@@ -87,13 +89,13 @@ ABLATIONS: dict[str, Callable[[int], GAN]] = {
 }
 
 
-def train_tinygan(name: str, seed: int, steps: int, images: Any) -> Iterator[tuple[int, np.ndarray]]:
+def train_tinygan(name: str, seed: int, steps: int, images: Any) -> np.ndarray:
     """The averaged generator's samples after `steps`."""
     gan = ABLATIONS.get(name, build)(seed)
     decay = 0.0 if name == "no decay of the learning rates" else models.MODELS["small"].decay
     trainer = tg.Trainer(gan, images, None, BATCH, decay=decay)
     trainer.fit(steps=steps)
-    yield steps, generate(gan.averaged, draw_latents(metrics.sources.SAMPLES, LATENTS, seed))
+    return generate(gan.averaged, draw_latents(metrics.sources.SAMPLES, LATENTS, seed))
 
 
 # ---------------------------------------------------------------- the reference
@@ -170,42 +172,56 @@ def _floats(network: Any) -> list[Any]:
     return tensors + [b for b in network.buffers() if b.is_floating_point()]
 
 
-def train_reference(name: str, seed: int, steps: int, images: Any) -> Iterator[tuple[int, np.ndarray]]:
+def train_reference(seed: int, steps: int, images: Any) -> Iterator[tuple[int, np.ndarray]]:
     """Its samples after `steps`, and on the way there after 3 minutes' worth: nothing in it hangs on the length."""
     reference = Reference(seed, threads=tg.threads.thread_count())
     batches = reference.batches(images.images)
     for step in tqdm(range(1, steps + 1)):
         reference.step(next(batches))
-        if step in (STEPS["reference"], steps):
+        if step in (RECIPES["reference"][0], steps):
             yield step, reference.samples(seed)
 
 
 # ---------------------------------------------------------------- the commands
 
 
-def run(name: str, seeds: list[int], steps: int | None) -> None:
+def judge(samples: np.ndarray, real: Any, steps: int) -> Entry:
+    """What the table says of these samples, beside the real images' features."""
+    fake = metrics.read(samples)
+    balls = metrics.neighbourhood(real, fake.features)
+    return {
+        "steps": steps,
+        "distance": metrics.frechet_distance(fake.features, real),
+        "rarest": float(metrics.class_shares(fake.predicted).min()),
+        "precision": balls.precision,
+        "recall": balls.recall,
+        "score": metrics.classifier_score(fake.probabilities),
+    }
+
+
+def measure(results: Results, names: list[str], backwards: bool, budget: int | None = None) -> None:
+    """budget: another number of steps for all, as in a short run."""
     train, test = metrics.load_reference("mnist")
     real = metrics.read(test.images).features
-    maker = train_reference if name.startswith("reference") else train_tinygan
-    for seed in seeds:
-        for after, samples in maker(name, seed, steps or STEPS.get(name, STEPS["small"]), train):
-            fake = metrics.read(samples)
-            balls = metrics.neighbourhood(real, fake.features)
-            of = "reference" if name.startswith("reference") and after == STEPS["reference"] else name
-            append(
-                {
-                    "name": of, "seed": seed, "steps": after, "distance": metrics.frechet_distance(fake.features, real),
-                    "rarest": float(metrics.class_shares(fake.predicted).min()), "precision": balls.precision,
-                    "recall": balls.recall, "score": metrics.classifier_score(fake.probabilities),
-                }
-            )  # fmt: skip
+
+    def run(name: str) -> Entry:
+        what, seed = name.split("/")
+        steps = budget or RECIPES.get(what, RECIPES["small"])[0]
+        if not what.startswith("reference"):
+            return judge(train_tinygan(what, int(seed), steps, train), real, steps)
+        *on_the_way, last = (judge(samples, real, after) for after, samples in train_reference(int(seed), steps, train))
+        for entry in on_the_way:
+            results.add(f"reference/{seed}", entry)
+        return last
+
+    results.measure(names, run, backwards)
 
 
-def append(result: dict[str, Any]) -> None:
-    """One line of JSON a result, so that runs side by side may all write."""
-    print(json.dumps(result), flush=True)
-    with open(RESULTS, "a", encoding="utf-8") as file:
-        file.write(json.dumps(result) + "\n")
+def names(what: list[str], seeds: int) -> list[str]:
+    """The runs of these recipes, seed by seed, and of ablations with seed 0; the long reference passes by the short."""
+    first = sorted(what, key=lambda name: name != "reference, 10 minutes")
+    every = [(name, seed) for seed in range(seeds) for name in first if seed == 0 or name in RECIPES]
+    return [f"{name}/{seed}" for name, seed in every]
 
 
 def time_steps(rounds: int, count: int) -> None:
@@ -228,46 +244,44 @@ def time_steps(rounds: int, count: int) -> None:
                 if i >= 3:
                     times[name].append(1e3 * (time.perf_counter() - start))
             time.sleep(0.1)
-    for name, minutes in MINUTES.items():
+    for name, (_, minutes) in RECIPES.items():
         ms = median(times["reference" if name.startswith("reference") else "tinygan"])
         print(f"{name}: {ms:.1f} ms a step, {60e3 * minutes / ms:,.0f} steps in {minutes} minutes")
 
 
-def table() -> str:
+def table(results: Results, seeds: int, what: tuple[str, ...] = (*RECIPES, *ABLATIONS)) -> str:
     """Median and worst of each recipe's seeds, and the ablations beside `small`."""
-    results = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
-    names = list(dict.fromkeys([*STEPS, *ABLATIONS]))
     lines = ["| what | steps | seeds | distance: median | worst | rarest class: worst | precision | recall | score |",
              "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    for name in names:
-        if rows := [r for r in results if r["name"] == name]:
-            d = [r["distance"] for r in rows]
-            p, r, s = (median(row[key] for row in rows) for key in ("precision", "recall", "score"))
+    for name in what:
+        runs = [f"{name}/{seed}" for seed in range(seeds)]
+        if distances := results.of(runs, "distance"):
+            steps, rarest = results.of(runs, "steps")[0], min(results.of(runs, "rarest"))
+            p, r, score = (median(results.of(runs, key)) for key in ("precision", "recall", "score"))
             lines.append(
-                f"| {name} | {rows[0]['steps']:,} | {len(rows)} | {median(d):.2f} | {max(d):.2f} "
-                f"| {100 * min(row['rarest'] for row in rows):.1f} % | {p:.2f} | {r:.2f} | {s:.2f} |"
+                f"| {name} | {steps:,} | {len(distances)} | {median(distances):.2f} | {max(distances):.2f} "
+                f"| {100 * rarest:.1f} % | {p:.2f} | {r:.2f} | {score:.2f} |"
             )
     return "\n".join(lines)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True, dest="command")
-    timing = commands.add_parser("time", help="milliseconds a step, in turns with the reference")
-    timing.add_argument("--rounds", type=int, default=12)
-    timing.add_argument("--count", type=int, default=30, help="steps a round of each (30)")
-    running = commands.add_parser("run", help="train and judge a recipe with these seeds")
-    running.add_argument("name", choices=[*STEPS, *ABLATIONS])
-    running.add_argument("seeds", type=int, nargs="+")
-    running.add_argument("--steps", type=int, help="another number than the recipe's")
-    commands.add_parser("table", help="the results as a table")
-    options = parser.parse_args()
-    if options.command == "time":
-        time_steps(options.rounds, options.count)
-    elif options.command == "run":
-        run(options.name, options.seeds, options.steps)
-    else:
-        print(table())
+    add_options(parser, SEEDS)
+    every = [*RECIPES, *ABLATIONS]
+    parser.add_argument(
+        "--what", nargs="+", default=every, choices=every, metavar="NAME", help="of: " + "; ".join(every)
+    )
+    parser.add_argument("--time", action="store_true", help="milliseconds a step beside the reference, and no more")
+    options = parser.parse_args(arguments)
+    if options.time:
+        time_steps(rounds=12, count=30)
+        return 0
+    one_thread()
+    results, seeds = (Results(None), 1) if options.short else (Results(DATA), options.seeds)
+    if not options.table:
+        measure(results, names(options.what, seeds), options.backwards, 20 if options.short else None)
+    print(f"\n{table(results, seeds)}")
     return 0
 
 

@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.table:
         results.measure(["test split"], lambda _: real(options.data, **budget))
         every = [name for kind in reversed(options.kinds) for name in names(kind, seeds)]
-        results.measure(every, lambda name: run(name, options.data, **budget))
+        results.measure(every, lambda name: run(name, options.data, **budget), options.backwards)
     print(f"\n{table(results, seeds)}")
     return 0
 

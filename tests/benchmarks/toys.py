@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.table:
         pairs = [(toy, kind) for kind in reversed(options.kinds) for toy in options.toys]
         by_seed = zip(*(names(toy, kind, seeds) for toy, kind in pairs), strict=True)
-        results.measure(itertools.chain(*by_seed), lambda name: run(name, **budget))
+        results.measure(itertools.chain(*by_seed), lambda name: run(name, **budget), options.backwards)
     print(f"\n{table(results, seeds)}")
     return 0
 
