@@ -20,6 +20,15 @@ def test_each_code_is_drawn_equally_often():
     np.testing.assert_allclose(codes.mean(0), 0.2, atol=0.01)
 
 
+def test_several_choices_are_independent():
+    z = np.array([[0.1, 2.0, 3.0, -1.0, 7.0], [5.0, 2.0, -3.0, -1.0, 8.0]], np.float32)
+    layer = nn.OneOf(2, scale=1.0, times=2)
+    assert layer(Tensor(z)).numpy().tolist() == [[0, 1, 1, 0, 7], [1, 0, 0, 1, 8]]
+    assert layer.describe() == "OneOf(2, 2 times)"
+    with pytest.raises(ShapeError, match="F of at least 4"):
+        layer(z[:, :3])
+
+
 def test_gradients_flow_to_the_other_latents_alone():
     z = Tensor(np.random.default_rng(0).standard_normal((4, 5)), requires_grad=True)
     (g,) = grad((nn.OneOf(3)(z) ** 2).sum(), z)

@@ -25,7 +25,8 @@ def networks():
     for name in models.MODELS:
         yield name, models.build_generator(name, (8, 12, 3), LATENTS)
     yield "other", nn.Sequential(
-        nn.Dense(LATENTS, 24, spectral_norm=True), nn.ReLU(), nn.Dropout(), nn.Reshape(2, 3, 4),
+        nn.OneOf(3, 2.0, times=2), nn.Dense(LATENTS, 24, spectral_norm=True), nn.ReLU(), nn.Dropout(),
+        nn.Reshape(2, 3, 4),
         nn.ConvTranspose(4, 3, (3, 2), stride=(2, 3), padding=[(1, 0), (0, 1)], output_padding=(1, 0)), nn.Sigmoid(),
         nn.ConvTranspose(3, 2, 2, stride=3, padding="same", bias=False), nn.Tanh(),
     )  # fmt: skip

@@ -94,11 +94,14 @@ def _translate(graph: Graph, layer: nn.Module, x: str) -> str:
 
 
 def _one_of(graph: Graph, layer: nn.OneOf, x: str) -> str:
-    columns, count, end = (np.array([n], np.int64) for n in (1, layer.count, np.iinfo(np.int64).max))
-    first = graph.add("Slice", [x, np.array([0], np.int64), count, columns])
-    best = graph.add("ArgMax", [first], axis=1, keepdims=0)
-    chosen = graph.add("OneHot", [best, count, np.array([0, layer.scale], np.float32)])
-    return graph.add("Concat", [chosen, graph.add("Slice", [x, count, end, columns])], axis=1)
+    columns, start, end = (np.array([n], np.int64) for n in (1, 0, np.iinfo(np.int64).max))
+    choosing, count = np.array([layer.times * layer.count], np.int64), np.array([layer.count], np.int64)
+    latents = graph.add("Slice", [x, start, choosing, columns])
+    latents = graph.add("Reshape", [latents, np.array([0, layer.times, layer.count], np.int64)])
+    kinds = graph.add("ArgMax", [latents], axis=2, keepdims=0)
+    chosen = graph.add("OneHot", [kinds, count, np.array([0, layer.scale], np.float32)])
+    chosen = graph.add("Reshape", [chosen, np.array([0, *choosing], np.int64)])
+    return graph.add("Concat", [chosen, graph.add("Slice", [x, choosing, end, columns])], axis=1)
 
 
 def _spread(layer: nn.ConvTranspose) -> tuple[list[int], list[int]]:

@@ -16,21 +16,24 @@ class OneOf(Module):
     latents are independent and alike. Digits are of separate kinds; a G that is continuous in z alone has to draw what
     lies between two of them as well, but between two k there is nothing (Gurumurthy et al. 2017, arXiv 1706.02071;
     Khayatkhoei et al. 2018, arXiv 1806.00880). No label is used: G finds out what each k is good for.
-    Shapes: z (N, F) -> (N, F), F ≥ count. No gradient flows to the first `count` latents.
+    times: so many such choices, each by its own latents, one after the other.
+    Shapes: z (N, F) -> (N, F), F ≥ times · count. No gradient flows to the latents that choose.
     """
 
-    def __init__(self, count: int, scale: float = 4.0):
-        check_sizes("OneOf", count=count)
-        self.count, self.scale = count, scale
+    def __init__(self, count: int, scale: float = 4.0, times: int = 1):
+        check_sizes("OneOf", count=count, times=times)
+        self.count, self.scale, self.times = count, scale, times
 
     def forward(self, z: Tensor) -> Tensor:
-        if z.ndim != 2 or z.shape[1] < self.count:
-            raise ShapeError(f"{self.describe()} takes latents (N, F) with F of at least {self.count}, got {z.shape}")
-        return ops.concatenate([self._chosen(raw(z)[:, : self.count]), z[:, self.count :]], axis=1)
+        choosing = self.times * self.count
+        if z.ndim != 2 or z.shape[1] < choosing:
+            raise ShapeError(f"{self.describe()} takes latents (N, F) with F of at least {choosing}, got {z.shape}")
+        return ops.concatenate([self._chosen(raw(z)[:, :choosing]), z[:, choosing:]], axis=1)
 
     def _chosen(self, z: Any) -> Tensor:
-        xp = backend.array_library(z)
-        return wrap(((z.argmax(1)[:, None] == xp.arange(self.count)) * self.scale).astype(z.dtype))
+        kinds = z.reshape(len(z), self.times, self.count).argmax(2)[..., None]
+        one_hot = kinds == backend.array_library(z).arange(self.count)
+        return wrap((one_hot.reshape(z.shape) * self.scale).astype(z.dtype))
 
     def describe(self) -> str:
-        return f"OneOf({self.count})"
+        return f"OneOf({self.count}{f', {self.times} times' if self.times > 1 else ''})"
