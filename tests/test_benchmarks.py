@@ -126,3 +126,13 @@ def test_the_simple_kernels_are_taken_away_again(bench, settings):
     with module.simple_kernels():
         assert vars(numpy_kernels)["conv"].__module__.endswith("cupy_kernels")
     assert vars(numpy_kernels) == before
+
+
+def test_the_soak_tells_a_leak_from_what_is_under_way(bench):
+    soak = bench("soak")
+    calm = [{"MiB": 190.0, "files": 11, "threads": 4, "tensors": 75 + 61 * (i % 3)} for i in range(30)]
+    assert soak.grown(calm) == []
+    leaks = {"MiB": 0.5, "files": 0.2, "threads": 0.2, "tensors": 10}
+    for key, rate in leaks.items():
+        (problem,) = soak.grown([{**row, key: row[key] + rate * i} for i, row in enumerate(calm)])
+        assert problem.startswith(f"{key}: ")
