@@ -102,8 +102,16 @@ def _train(options: argparse.Namespace, workers: Workers) -> None:
     if workers.size > 1:
         print(f"{workers.size} processes train it together; of each batch, this one takes {trainer.rows.size}.")
     print(f"Going on at step {trainer.step} in {folder}" if options.resume else f"Writing to {folder}", flush=True)
+    _fit(trainer, folder, limits or {"steps": FAST_STEPS if fast else model.steps})
+    if fast:
+        print("TINYGAN_FAST=1: so few steps draw only grey. Everything works; train without it to see images.")
+    print(f"More samples: tinygan sample {folder}")
+
+
+def _fit(trainer: Trainer, folder: str | Path, limits: dict[str, Any]) -> None:
+    """Train, and say what is there afterwards, however it ended."""
     try:
-        trainer.fit(**(limits or {"steps": FAST_STEPS if fast else model.steps}))
+        trainer.fit(**limits)
     except (KeyboardInterrupt, SystemExit):
         if Path(folder).exists():
             print(f"To go on: tinygan train --resume {folder}")
@@ -113,9 +121,6 @@ def _train(options: argparse.Namespace, workers: Workers) -> None:
             results = [name for name in RESULTS if (Path(folder) / name).exists()]
             steps = "1 step" if trainer.step == 1 else f"{trainer.step} steps"
             print(f"{steps} done. Look at {', '.join(results)} in {folder}.")
-    if fast:
-        print("TINYGAN_FAST=1: so few steps draw only grey. Everything works; train without it to see images.")
-    print(f"More samples: tinygan sample {folder}")
 
 
 def sample(options: argparse.Namespace) -> None:

@@ -67,30 +67,39 @@ class Trainer:
             )
         if not 0 <= decay <= 1:
             raise SettingError(f"Trainer: decay={decay}; a share of the steps, from 0 to 1, is expected")
-        self.gan, self.decay = gan, decay
+        self.gan, self.batch_size, self.d_steps, self.decay = gan, batch_size, d_steps, decay
+        self.log_every, self.sample_every = log_every, sample_every
+        self.checkpoint_every, self.checkpoint_minutes = checkpoint_every, checkpoint_minutes
         self.data = data if isinstance(data, Dataset) else Dataset(data, None, "array", "an array given to Trainer")
-        self.batch_size, self.d_steps = batch_size, d_steps
         self.workers = gan.workers
         self.rows = self.workers.rows(batch_size)
-        self.log_every, self.sample_every = log_every, sample_every
         self._writes = self.workers.rank == 0
         self.progress = progress and self._writes
-        self.checkpoint_every, self.checkpoint_minutes = checkpoint_every, checkpoint_minutes
-        if gan.classes is not None and not 0 < (self.data.classes or 0) <= gan.classes:
-            have = "no labels" if self.data.classes is None else f"labels up to {self.data.classes - 1}"
-            raise DataError(f"{self.data.name} has {have}, but this GAN is conditional, of {gan.classes} classes")
-        self.columns = gan.classes if gan.classes and gan.classes <= 16 else 8  # of the grid: a class each, or just so
-        shown = 64 // self.columns * self.columns
-        self.latents = backend.generator(gan.seed, "grid").standard_normal((shown, gan.latent_size), np.float32)
-        self.labels = np.arange(shown) % gan.classes if gan.classes else None
-        made = gan.generate(self.latents[:1], None if self.labels is None else self.labels[:1]).shape[1:]
-        if made != self.data.image_shape:
-            raise ShapeError(f"the generator makes images of shape {made}, the data have {self.data.image_shape}")
+        self._choose_grid()
         self._rates = gan.g_optimizer.lr, gan.d_optimizer.lr
         self.step, self.seconds = 0, 0.0  # both with what was trained before a resume
         self._sampled_at, self._saved_at = 0, 0.0
         self._say = self._usual_say = say if self._writes else lambda sentence: None
         self.diagnosis = Diagnosis(gan)
+        self._open_folder(out, config or {}, resume)
+        self.batches = self.data.labelled_batches(batch_size, gan.seed, gan.d_steps, self.rows.slice)
+
+    def _choose_grid(self) -> None:
+        """The latents, and labels, that samples are drawn from. DataError, ShapeError where G doesn't fit the data."""
+        gan, classes = self.gan, self.gan.classes
+        if classes is not None and not 0 < (self.data.classes or 0) <= classes:
+            have = "no labels" if self.data.classes is None else f"labels up to {self.data.classes - 1}"
+            raise DataError(f"{self.data.name} has {have}, but this GAN is conditional, of {classes} classes")
+        self.columns = classes if classes and classes <= 16 else 8  # a class each, or just so
+        shown = 64 // self.columns * self.columns
+        self.latents = backend.generator(gan.seed, "grid").standard_normal((shown, gan.latent_size), np.float32)
+        self.labels = np.arange(shown) % classes if classes else None
+        made = gan.generate(self.latents[:1], None if self.labels is None else self.labels[:1]).shape[1:]
+        if made != self.data.image_shape:
+            raise ShapeError(f"the generator makes images of shape {made}, the data have {self.data.image_shape}")
+
+    def _open_folder(self, out: str | os.PathLike[str] | None, config: dict[str, Any], resume: bool) -> None:
+        """Begin the run folder, or take up what it has; nothing is written yet."""
         self.folder = Path(out) if self._writes and out is not None else None
         self._begun = bool(resume and self.folder and self.folder.exists())
         self._check_workers()
@@ -98,14 +107,13 @@ class Trainer:
         if self.folder:
             made_by = {"format": runs.FORMAT, "versions": self._versions()}
             length = {"steps": None, "minutes": None}
-            self.recorder.config = {**length, **self._recipe(), **self._saving(), **made_by, **(config or {})}
+            self.recorder.config = {**length, **self._recipe(), **self._saving(), **made_by, **config}
             if self._begun:
                 self._load(self.folder)
             else:
                 runs.refuse_existing(self.folder)
         if self.workers.size > 1:
             self._take_up_worker_0()
-        self.batches = self.data.labelled_batches(batch_size, gan.seed, gan.d_steps, self.rows.slice)
 
     @property
     def log(self) -> list[dict[str, float]]:
