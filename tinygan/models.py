@@ -44,7 +44,7 @@ def small_generator(
     rng: np.random.Generator,
     classes: int | None = None,
     hidden: int = 256,
-    codes: int = 10,
+    codes: int = 32,
 ) -> Module:
     """Latents -> a hidden layer -> a quarter of the size, 64 channels -> half, 32 -> full size.
 
@@ -176,7 +176,7 @@ class Model:
 
 
 MODELS: dict[str, Model] = {
-    "small": Model(small_generator, small_discriminator, latent_size=64, lr=2e-3, betas=(0.5, 0.99), decay=0.5),
+    "small": Model(small_generator, small_discriminator, latent_size=96, lr=2e-3, betas=(0.5, 0.99), decay=0.5),
     "dcgan": Model(dcgan_generator, dcgan_discriminator, latent_size=100, lr=1e-4, betas=(0.9, 0.999), batch_size=256),
     "mlp": Model(mlp_generator, mlp_discriminator, latent_size=64, lr=2e-4, betas=(0.5, 0.999)),
 }

@@ -40,7 +40,7 @@ RECIPES = {
     "reference": (6300, 3),
     "reference, 10 minutes": (21_000, 10),
 }
-SHAPE, BATCH, LATENTS = (28, 28, 1), 64, 64
+SHAPE, BATCH, LATENTS = (28, 28, 1), 64, models.MODELS["small"].latent_size
 
 
 # ---------------------------------------------------------------- tinygan's side
@@ -113,7 +113,7 @@ class Reference:
         torch.manual_seed(seed)
         self.torch = torch
         self.generator = nn.Sequential(
-            nn.Linear(LATENTS, 3136, bias=False), nn.BatchNorm1d(3136), nn.LeakyReLU(0.2), nn.Unflatten(1, (64, 7, 7)),
+            nn.Linear(64, 3136, bias=False), nn.BatchNorm1d(3136), nn.LeakyReLU(0.2), nn.Unflatten(1, (64, 7, 7)),
             nn.ConvTranspose2d(64, 32, 4, 2, 1, bias=False), nn.BatchNorm2d(32), nn.LeakyReLU(0.2),
             nn.ConvTranspose2d(32, 1, 4, 2, 1), nn.Tanh(),
         )  # fmt: skip
@@ -138,13 +138,13 @@ class Reference:
         torch, n = self.torch, len(real)
         g_optimizer, d_optimizer = self.optimizers
         with torch.no_grad():
-            fake = self.generator(torch.randn(n, LATENTS))
+            fake = self.generator(torch.randn(n, 64))
         loss = softplus(-self.discriminator(real)).mean() + softplus(self.discriminator(fake)).mean()
         d_optimizer.zero_grad()
         loss.backward()
         d_optimizer.step()
         self.discriminator.requires_grad_(False)
-        loss = softplus(-self.discriminator(self.generator(torch.randn(n, LATENTS)))).mean()
+        loss = softplus(-self.discriminator(self.generator(torch.randn(n, 64)))).mean()
         g_optimizer.zero_grad()
         loss.backward()
         g_optimizer.step()
@@ -161,7 +161,7 @@ class Reference:
 
     def samples(self, seed: int) -> np.ndarray:
         torch = self.torch
-        z = torch.randn(metrics.sources.SAMPLES, LATENTS, generator=torch.Generator().manual_seed(seed))
+        z = torch.randn(metrics.sources.SAMPLES, 64, generator=torch.Generator().manual_seed(seed))
         with torch.inference_mode():
             images = torch.cat([self.averaged(part) for part in z.split(500)])
         return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())

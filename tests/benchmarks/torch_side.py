@@ -56,8 +56,8 @@ class OneOf(nn.Module):
 def small(last: bool, size: int) -> tuple[nn.Module, nn.Module]:
     side = size // 4
     generator = nn.Sequential(
-        OneOf(10, 4.0),
-        nn.Linear(64, 256, bias=False),
+        OneOf(32, 4.0),
+        nn.Linear(96, 256, bias=False),
         nn.BatchNorm1d(256),
         nn.LeakyReLU(0.2, inplace=True),
         nn.Linear(256, side * side * 64, bias=False),
