@@ -95,7 +95,7 @@ def _translate(graph: Graph, layer: nn.Module, x: str) -> str:
 
 def _one_of(graph: Graph, layer: nn.OneOf, x: str) -> str:
     columns, start, end = (np.array([n], np.int64) for n in (1, 0, np.iinfo(np.int64).max))
-    choosing, count = np.array([layer.times * layer.count], np.int64), np.array([layer.count], np.int64)
+    choosing, count = np.array([layer.choosing], np.int64), np.array([layer.count], np.int64)
     latents = graph.add("Slice", [x, start, choosing, columns])
     latents = graph.add("Reshape", [latents, np.array([0, layer.times, layer.count], np.int64)])
     kinds = graph.add("ArgMax", [latents], axis=2, keepdims=0)

@@ -23,12 +23,13 @@ class OneOf(Module):
     def __init__(self, count: int, scale: float = 4.0, times: int = 1):
         check_sizes("OneOf", count=count, times=times)
         self.count, self.scale, self.times = count, scale, times
+        self.choosing = times * count  # how many latents say it
 
     def forward(self, z: Tensor) -> Tensor:
-        choosing = self.times * self.count
-        if z.ndim != 2 or z.shape[1] < choosing:
-            raise ShapeError(f"{self.describe()} takes latents (N, F) with F of at least {choosing}, got {z.shape}")
-        return ops.concatenate([self._chosen(raw(z)[:, :choosing]), z[:, choosing:]], axis=1)
+        n = self.choosing
+        if z.ndim != 2 or z.shape[1] < n:
+            raise ShapeError(f"{self.describe()} takes latents (N, F) with F of at least {n}, got {z.shape}")
+        return ops.concatenate([self._chosen(raw(z)[:, :n]), z[:, n:]], axis=1)
 
     def _chosen(self, z: Any) -> Tensor:
         kinds = z.reshape(len(z), self.times, self.count).argmax(2)[..., None]
