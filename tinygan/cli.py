@@ -312,7 +312,7 @@ def _add_sample(commands: Any) -> None:
         help="draw images from a trained run",
         description="Draw images from the averaged generator of a run.",
         epilog="Examples: tinygan sample RUN --n 100 --out grid.png | --out images (a folder) | --out images.npy "
-        "(float32 (N, H, W, C) in [−1, 1]) | tinygan sample RUN --walk 10 (each row a walk from one digit to another of its kind)",
+        "(float32 (N, H, W, C) in [−1, 1]) | tinygan sample RUN --walk 10 (each row a walk between two of a kind)",
     )
     add = command.add_argument
     add("run", metavar="RUN", help="the run folder")
