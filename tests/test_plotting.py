@@ -271,6 +271,16 @@ def test_one_panel_where_the_log_has_no_value():
     np.testing.assert_array_equal(lines(value, 2)[0].get_xydata(), [[3000, -1.25]])
 
 
+def test_the_accuracy_of_d_beside_a_coin():
+    log = [{**line, "d_accuracy": 0.9} for line in made_up_log(value=False)]
+    _, accuracy = plotting.loss_curves(log).axes
+    assert accuracy.get_ylabel() == "D's accuracy"
+    assert [text.get_text() for text in accuracy.texts] == ["equilibrium: ½, a coin", "D's accuracy"]
+    (dashed,) = [line for line in accuracy.lines if line.get_linestyle() == "--"]
+    assert list(dashed.get_ydata()) == [0.5, 0.5]
+    assert accuracy.get_ylim()[0] < 0.5 < 0.9 < accuracy.get_ylim()[1]
+
+
 def test_all_letters_are_legible():
     figure = plotting.loss_curves(made_up_log(), title="A title")
     figure.canvas.draw()
@@ -312,7 +322,7 @@ def test_curves_are_saved_with_their_description(tmp_path):
         assert picture.width >= 900
         text = picture.info["Description"]
     assert text.startswith("Minimax, σ = 1, over training steps.")
-    assert "V(D, G) -1.2 (equilibrium −1.386)" in text
+    assert "V(D, G) −1.2 (equilibrium −1.386)" in text
     assert type(figure).__name__ == "Figure"
     with pytest.raises(SettingError, match=r"\.png file"):
         plotting.loss_curves(made_up_log(), tmp_path / "curves.pdf")

@@ -1,31 +1,46 @@
-"""The losses of a training run as curves, beside the equilibrium."""
+"""The losses of a training run as curves; V(D, G) and D's accuracy beside where they would be if G were perfect."""
 
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import DataError
 from ..files import atomic_write, check_suffix
-from .style import BLUE, GREEN, VERMILLION
+from .style import BLUE, GREEN, PURPLE, VERMILLION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-EQUILIBRIUM = -math.log(4)  # V(D, G) where the generator is perfect and D says ½ everywhere
+
+class Goal(NamedTuple):
+    """A number of the log that goes to a known value where G is perfect and D says ½ everywhere."""
+
+    key: str
+    label: str
+    value: float
+    text: str
+    color: str
+
+
+GOALS = (
+    Goal("value", "V(D, G)", -math.log(4), "equilibrium: −log 4 ≈ −1.386", GREEN),
+    Goal("d_accuracy", "D's accuracy", 0.5, "equilibrium: ½, a coin", PURPLE),
+)
 
 
 def loss_curves(
     log: Sequence[Mapping[str, Any]], path: str | os.PathLike[str] | None = None, title: str = "Losses of D and G"
 ) -> "Figure":
-    """Draw a log's losses, and V(D, G) with its equilibrium −log 4 where the log has it. Save a PNG if `path` is given.
+    """Draw a log's losses; V(D, G) and D's accuracy with their equilibria where the log has them. Save it as a PNG.
 
-    log: dicts with `step`, `d_loss`, `g_loss` and perhaps `value`, V(D, G). Raw numbers are faint, their moving
-    averages strong; what is not finite is left out, and rare spikes leave the frame, so that one doesn't flatten the
-    rest. The PNG has an alt text ("Description").
+    log: dicts with `step`, `d_loss`, `g_loss` and perhaps `value`, V(D, G), and `d_accuracy`, the share of pairs of a
+    real and a fake image in which D gives the real one the higher logit.   path: None: draw only.
+    Raw numbers are faint, their moving averages strong; what is not finite is left out, and rare spikes leave the
+    frame, so that one doesn't flatten the rest. The PNG has an alt text ("Description").
     Raises DataError (a loss has no finite number in the log), SettingError (a name that is not .png), FileError.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,14 +48,14 @@ def loss_curves(
 
     if path is not None:
         check_suffix(path, ".png")
-    with_value = any("value" in entry for entry in log)
-    figure = Figure(figsize=(8, 6.5 if with_value else 4), dpi=120, layout="constrained")
+    goals = [goal for goal in GOALS if any(goal.key in entry for entry in log)]
+    figure = Figure(figsize=(8, 4 + 2.5 * len(goals)), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(2 if with_value else 1, sharex=True, squeeze=False)[:, 0]
+    panels = figure.subplots(1 + len(goals), sharex=True, squeeze=False)[:, 0]
     figure.suptitle(title, fontsize=14)
     ends = _draw_losses(panels[0], log)
-    if with_value:
-        ends += _draw_value(panels[1], log)
+    for panel, goal in zip(panels[1:], goals, strict=True):
+        ends += _draw_goal(panel, log, goal)
     panels[-1].set_xlabel("step", fontsize=12)
     if path is not None:
         text = f"{title}, over training steps. Smoothed values at the end: {ends}."
@@ -61,15 +76,15 @@ def _draw_losses(axes: "Axes", log: Sequence[Mapping[str, Any]]) -> str:
     return f"D {d_end[1]:.3g}, G {g_end[1]:.3g}"
 
 
-def _draw_value(axes: "Axes", log: Sequence[Mapping[str, Any]]) -> str:
-    """V(D, G) and, dashed, where it would be if G were perfect."""
-    steps, values = _series(log, "value")
-    end = _draw_series(axes, steps, values, GREEN, "-")
-    side = "bottom" if end[1] <= EQUILIBRIUM else "top"  # the text lies on the other side of the dashed line
-    axes.axhline(EQUILIBRIUM, color="black", linestyle="--", linewidth=1.2, zorder=4)
+def _draw_goal(axes: "Axes", log: Sequence[Mapping[str, Any]], goal: Goal) -> str:
+    """The number and, dashed, where it would be if G were perfect."""
+    steps, values = _series(log, goal.key)
+    end = _draw_series(axes, steps, values, goal.color, "-")
+    side = "bottom" if end[1] <= goal.value else "top"  # the text lies on the other side of the dashed line
+    axes.axhline(goal.value, color="black", linestyle="--", linewidth=1.2, zorder=4)
     axes.annotate(
-        "equilibrium: −log 4 ≈ −1.386",
-        xy=(0.01, EQUILIBRIUM),
+        goal.text,
+        xy=(0.01, goal.value),
         xycoords=("axes fraction", "data"),
         xytext=(0, 5 if side == "bottom" else -5),
         textcoords="offset points",
@@ -77,9 +92,9 @@ def _draw_value(axes: "Axes", log: Sequence[Mapping[str, Any]]) -> str:
         fontsize=11,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1},
     )
-    _label_end(axes, end, "V(D, G)", GREEN, "top" if side == "bottom" else "bottom")
-    _frame(axes, "V(D, G)", [*_usual(values), end[1], EQUILIBRIUM])
-    return f", V(D, G) {end[1]:.3g} (equilibrium −1.386)"
+    _label_end(axes, end, goal.label, goal.color, "top" if side == "bottom" else "bottom")
+    _frame(axes, goal.label, [*_usual(values), end[1], goal.value])
+    return f", {goal.label} {end[1]:.3g} (equilibrium {goal.value:.4g})".replace("-", "−")
 
 
 def _series(log: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
