@@ -38,9 +38,9 @@ def test_each_ablation_undoes_one_choice(recipes):
         assert gan.g_optimizer.lr == gan.d_optimizer.lr == (5e-4 if name == "learning rate 5e-4" else 2e-3)
         assert type(gan.objective).__name__ == ("Hinge" if name == "hinge objective" else "NonSaturating")
         codes = [m for m in gan.generator.modules() if isinstance(m, nn.OneOf)]
-        assert len(codes) == (name != "no codes")
+        assert len(codes) == (name == "with ten codes")
     assert dense_sizes(recipes.ABLATIONS["no hidden layer in D"](0).discriminator) == [(3136, 1)]
-    assert dense_sizes(recipes.ABLATIONS["no hidden layer in G"](0).generator) == [(96, 3136)]
+    assert dense_sizes(recipes.ABLATIONS["no hidden layer in G"](0).generator) == [(64, 3136)]
 
 
 def test_its_small_is_that_of_the_command(recipes):

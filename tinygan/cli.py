@@ -15,7 +15,6 @@ from .export import save_safetensors
 from .gan import GAN, generate
 from .lessons import commands as lessons
 from .losses import OBJECTIVES
-from .nn import OneOf
 from .onnx import save_onnx
 from .profiling import STEPS, profile_training
 from .threads import thread_count
@@ -129,10 +128,9 @@ def sample(options: argparse.Namespace) -> None:
     generator, latent_size, classes = runs.load_generator(options.run)
     columns = options.walk or (classes if options.label is None else None)
     if options.walk:
-        choosing = sum(layer.choosing for layer in generator.modules() if isinstance(layer, OneOf))
-        latents = sampling.walk_latents(options.n or 8, options.walk, latent_size, options.seed, choosing)
+        latents = sampling.walk_latents(options.n or 8, options.walk, latent_size, options.seed)
         labels = sampling.choose_labels(options.n or 8, classes, options.label)
-        labels = None if labels is None else labels.repeat(options.walk)  # a walk stays within its class, and kind
+        labels = None if labels is None else labels.repeat(options.walk)  # a walk stays within its class
     else:
         latents = sampling.draw_latents(options.n or 8 * (columns or 8), latent_size, options.seed)
         labels = sampling.choose_labels(len(latents), classes, options.label)
@@ -312,7 +310,7 @@ def _add_sample(commands: Any) -> None:
         help="draw images from a trained run",
         description="Draw images from the averaged generator of a run.",
         epilog="Examples: tinygan sample RUN --n 100 --out grid.png | --out images (a folder) | --out images.npy "
-        "(float32 (N, H, W, C) in [−1, 1]) | tinygan sample RUN --walk 10 (each row a walk between two of a kind)",
+        "(float32 (N, H, W, C) in [−1, 1]) | tinygan sample RUN --walk 10 (each row a walk between two digits)",
     )
     add = command.add_argument
     add("run", metavar="RUN", help="the run folder")

@@ -38,10 +38,9 @@ def choose_labels(n: int, classes: int | None, label: int | None = None) -> Arra
     return np.arange(n) % classes if label is None else np.full(n, label)
 
 
-def walk_latents(n: int, stops: int, latent_size: int, seed: int = 0, choosing: int = 0) -> Array:
+def walk_latents(n: int, stops: int, latent_size: int, seed: int = 0) -> Array:
     """n walks from one draw to another, `stops` latents each: (n · stops, latent_size).
 
-    choosing: the first so many stay those of the walk's beginning, as they choose one of several kinds (see nn.OneOf).
 
     Along great circles: sin((1−t)θ)/sin θ · a + sin(tθ)/sin θ · b, θ the angle between a and b (White 2016), since
     the straight line passes through lengths that N(0, I) hardly ever has.
@@ -53,7 +52,6 @@ def walk_latents(n: int, stops: int, latent_size: int, seed: int = 0, choosing: 
     angle = np.arccos(np.clip(cosine, -0.9999, 0.9999))
     t = np.linspace(0, 1, stops, dtype=np.float32)[None, :, None]
     walk = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
-    walk[..., :choosing] = a[..., :choosing]
     result: Array = walk.reshape(n * stops, latent_size).astype(np.float32)
     return result
 

@@ -1,11 +1,11 @@
 """All objectives on one network, after Lucic et al. 2018 (arXiv 1711.10337), table of the best distances on MNIST.
 
-The network is `small` without codes and spectral normalisation, which nobody had then, for every objective alike: G's
-500 steps at batch 32, for each of them as many steps of D as the objective's paper takes (5 of the two WGANs with a
-bounded critic, 1 of the others). Each objective may choose one of two learning rates, the better one of a run with a
-seed of its own; then it is measured with other seeds. The distance is the Fréchet classifier distance of 10,000 samples
-of the averaged generator to the test images, so its numbers can't be compared with those of the paper, which has
-Inception's features and hundreds of runs for each objective: but the order can.
+The network is `small` without spectral normalisation, which nobody had then, for every objective alike: G's 500 steps
+at batch 32, for each of them as many steps of D as the objective's paper takes (5 of the two WGANs with a bounded
+critic, 1 of the others). Each objective may choose one of two learning rates, the better one of a run with a seed of
+its own; then it is measured with other seeds. The distance is the Fréchet classifier distance of 10,000 samples of the
+averaged generator to the test images, so its numbers can't be compared with those of the paper, which has Inception's
+features and hundreds of runs for each objective: but the order can.
 """
 
 import argparse
@@ -39,9 +39,9 @@ DATA, FIGURE = HERE / "objectives.json", HERE / "objectives.png"
 
 
 def build(objective: str, rate: float, seed: int) -> tg.GAN:
-    """`small` without codes and spectral normalisation."""
+    """`small` without spectral normalisation."""
     shape, small = (28, 28, 1), models.find_model("small")
-    generator = models.small_generator(shape, small.latent_size, backend.generator(seed, "weights of G"), codes=0)
+    generator = models.build_generator("small", shape, small.latent_size, seed)
     rng = backend.generator(seed, "weights of D")
     discriminator = models.small_discriminator(shape, rng, spectral_norm=False)
     players = [tg.optim.Adam(player.parameters(), rate, small.betas) for player in (generator, discriminator)]

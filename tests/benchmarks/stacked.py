@@ -1,6 +1,6 @@
 """Stacked MNIST: three random digits as the red, green and blue of one image, a thousand modes that can be counted.
 
-`plain` is the network `small` without its codes, with three channels. `packed` is the same G against a D that is shown
+`plain` is the network `small` as it comes, with three channels. `packed` is the same G against a D that is shown
 two images at a time (Lin et al. 2018). `codes` is the plain D against a G whose latents choose one of ten kinds three
 times over (nn.OneOf); which of them is what digit of which channel, or whether at all, is for G to find out. Learning
 rates fall to nothing over the second half, but for `plain`. On 26,000 samples of the averaged generator, as in the
@@ -31,7 +31,7 @@ def players(kind: str, seed: int) -> tuple[Module, Module]:
     """G and D: `small`'s, but for what the kind changes."""
     height, width, channels = SHAPE
     latents = models.find_model("small").latent_size
-    generator = models.small_generator(SHAPE, latents, backend.generator(seed, "weights of G"), codes=0)
+    generator = models.small_generator(SHAPE, latents, backend.generator(seed, "weights of G"))
     if kind == "codes":
         generator = Sequential(OneOf(10, times=channels), *generator.layers)
     seen = PACK if kind == "packed" else 1  # images at a time, as one with so many times the channels

@@ -41,23 +41,10 @@ class Flatten(nn.Module):
         return (x.permute(0, 2, 3, 1) if self.channels_last else x).flatten(1)
 
 
-class OneOf(nn.Module):
-    """The first latents say which of so many kinds is drawn."""
-
-    def __init__(self, count: int, scale: float):
-        super().__init__()
-        self.count, self.scale = count, scale
-
-    def forward(self, z: Tensor) -> Tensor:
-        chosen = nn.functional.one_hot(z[:, : self.count].argmax(1), self.count)
-        return torch.cat([self.scale * chosen, z[:, self.count :]], 1)
-
-
 def small(last: bool, size: int) -> tuple[nn.Module, nn.Module]:
     side = size // 4
     generator = nn.Sequential(
-        OneOf(32, 4.0),
-        nn.Linear(96, 256, bias=False),
+        nn.Linear(64, 256, bias=False),
         nn.BatchNorm1d(256),
         nn.LeakyReLU(0.2, inplace=True),
         nn.Linear(256, side * side * 64, bias=False),
