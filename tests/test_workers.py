@@ -462,6 +462,11 @@ def test_workers_that_were_given_another_run():
         run_together(3, lambda w: train(w, d_steps=1 + w.rank // 2))
 
 
+def test_workers_that_were_told_to_train_longer():
+    with pytest.raises(SettingError, match="workers 1 were told to train longer or shorter than worker 0"):
+        run_together(2, lambda w: train(w, steps=3 + w.rank))
+
+
 def test_a_nan_is_one_for_all(tmp_path):
     """Of one worker's loss: all raise, after the run's last pictures are drawn."""
 

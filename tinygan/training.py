@@ -131,6 +131,8 @@ class Trainer:
         at once, tried again, and raised as FileError at the end if it lasts.
         """
         steps, minutes = self._limits(steps, epochs, minutes)
+        if self.workers.size > 1 and (others := self.workers.differing(_digest([steps, minutes]))):
+            raise SettingError(f"fit: workers {_list(others)} were told to train longer or shorter than worker 0")
         if self._had(steps, minutes):
             had = f"{self.folder or 'this run'} has had its {self.step} steps, and nothing is changed"
             self._say(f"{had}: for more, ask for more in all.")
@@ -371,8 +373,7 @@ class Trainer:
         if others := self.workers.differing(recipe.pop("data")["sha256"]):
             raise DataError(f"{self.data.name}: the data of workers {_list(others)} differ from worker 0's, in number "
                             "or values: give each worker the same files")  # fmt: skip
-        digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-        if others := self.workers.differing(digest):
+        if others := self.workers.differing(_digest(recipe)):
             raise SettingError(f"workers {_list(others)} were given another run than worker 0: the GAN's layers, the "
                                "optimizers, and the Trainer's numbers have to be the same for all")  # fmt: skip
 
@@ -415,6 +416,10 @@ class Trainer:
 
     def _saving(self) -> dict[str, Any]:
         return {"checkpoint_every": self.checkpoint_every, "checkpoint_minutes": self.checkpoint_minutes}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _list(numbers: list[int]) -> str:
