@@ -60,6 +60,8 @@ class Weighted(Module):
             return self.weight
         if self.updates_buffers:
             self._iterate()
+        # It takes a copy of u, which the next iteration changes while the graph still needs this one; and of length 1,
+        # since in an averaged network u is a mean of such vectors.
         normalised = ops.spectral_norm(self._matrix(), self.u, float(self.spectral_norm))
         return self._outputs_last(ops.reshape(normalised, self._outputs_last(self.weight).shape))
 
