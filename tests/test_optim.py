@@ -6,7 +6,7 @@ import pytest
 
 from tinygan import Tensor, backend, nn
 from tinygan.errors import GraphError, SettingError, ShapeError
-from tinygan.optim import SGD, Adam
+from tinygan.optim import SGD, Adam, falling
 from tinygan.threads import set_threads
 
 RNG = np.random.default_rng
@@ -241,3 +241,9 @@ def test_settings_that_are_none(make, message):
 def test_describe():
     assert Adam(parameters(), 2e-3, (0.5, 0.99)).describe() == "Adam(lr=0.002, betas=(0.5, 0.99), eps=1e-08)"
     assert SGD(parameters(), 0.1, 0.9).describe() == "SGD(lr=0.1, momentum=0.9)"
+
+
+def test_a_rate_that_falls():
+    assert [falling(step, 4, 0.5) for step in range(5)] == [1, 1, 1, 0.5, 0]
+    assert [falling(step, 4, 1) for step in range(5)] == [1, 0.75, 0.5, 0.25, 0]
+    assert falling(3, 4, 0) == 1

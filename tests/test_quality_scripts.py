@@ -115,7 +115,7 @@ def test_learning_rates_fall_over_the_second_half(bench):
     gan = toys.build("codes", data, seed=0)
     step = gan.generator_step
     gan.generator_step = lambda n: rates.append((gan.d_optimizer.lr, gan.g_optimizer.lr)) or step(n)
-    toys.train(gan, data, 4, falling=True)
+    toys.train(gan, data, 4, decay=0.5)
     assert rates == [(toys.RATE * part,) * 2 for part in (1, 1, 1, 0.5)]
 
 

@@ -83,6 +83,11 @@ class Optimizer:
         self._state, self.steps = loaded, step_count("steps", steps)
 
 
+def falling(step: int, steps: int, share: float) -> float:
+    """The factor of a learning rate that stays, then falls linearly to 0 over this last share of the steps."""
+    return min(1.0, (steps - step) / steps / share) if share else 1.0
+
+
 def step_count(name: str, value: Any) -> int:
     """A number of steps out of a state_dict. Raises ShapeError for anything but one whole number ≥ 0."""
     array = np.asarray(value)

@@ -20,6 +20,7 @@ from .diagnosis import Diagnosis, Watch, classes_read, in_words
 from .errors import DataError, NonFiniteError, SettingError, ShapeError, TinyganError
 from .files import only_writer
 from .gan import GAN, PLAYERS
+from .optim import falling
 from .progress import Progress, say
 from .recording import Recorder
 from .signals import DEFAULTS, Interruption, held_signals
@@ -200,8 +201,7 @@ class Trainer:
         """The learning rates of this step of so many; None: those that each optimizer was given."""
         if not self.decay:
             return
-        left = 1.0 if steps is None else (steps - self.step) / steps
-        share = min(1.0, left / self.decay)
+        share = 1.0 if steps is None else falling(self.step, steps, self.decay)
         for optimizer, rate in zip((self.gan.g_optimizer, self.gan.d_optimizer), self._rates, strict=True):
             optimizer.lr = rate * share
 

@@ -211,10 +211,11 @@ def measure(results: Results, names: list[str], backwards: bool, budget: int | N
         steps = budget or RECIPES.get(what, RECIPES["small"])[0]
         if not what.startswith("reference"):
             return judge(train_tinygan(what, int(seed), steps, train), real, steps)
-        *on_the_way, last = (judge(samples, real, after) for after, samples in train_reference(int(seed), steps, train))
-        for entry in on_the_way:
-            results.add(f"reference/{seed}", entry)
-        return last
+        for after, samples in train_reference(int(seed), steps, train):
+            entry = judge(samples, real, after)
+            if after < steps:
+                results.add(f"reference/{seed}", entry)
+        return entry
 
     results.measure(names, run, backwards)
 

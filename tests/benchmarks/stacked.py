@@ -45,13 +45,11 @@ def build(kind: str, seed: int) -> tg.GAN:
     return tg.GAN(g, d, small.objective, *adams, small.latent_size, seed, small.average)
 
 
-def train(gan: tg.GAN, digits: tg.data.Dataset, steps: int, falling: bool) -> None:
-    """A batch of new triples each step, drawn from the training split."""
-    rates = {optimizer: optimizer.lr for optimizer in (gan.g_optimizer, gan.d_optimizer)}
+def train(gan: tg.GAN, digits: tg.data.Dataset, steps: int, decay: float) -> None:
+    """A batch of new triples each step, drawn from the training split; learning rates fall over this last share."""
+    rate = gan.g_optimizer.lr
     for step in range(steps):
-        if falling:
-            for optimizer, rate in rates.items():
-                optimizer.lr = rate * min(1.0, 2 * (1 - step / steps))
+        gan.d_optimizer.lr = gan.g_optimizer.lr = rate * tg.optim.falling(step, steps, decay)
         triples = backend.generator(gan.seed, "triples", step).integers(2**31)
         gan.discriminator_step(metrics.stack(digits.images, BATCH, seed=int(triples)))
         gan.generator_step(BATCH)
@@ -62,7 +60,7 @@ def run(name: str, data: str, steps: int = STEPS, samples: int = SAMPLES, count:
     kind, seed = name.split("/")
     gan, digits = build(kind, int(seed)), tg.data.load(data, count=count)
     start = time.process_time()
-    train(gan, digits, steps, falling=kind != "plain")
+    train(gan, digits, steps, decay=0.0 if kind == "plain" else 0.5)
     seconds = time.process_time() - start
     images = gan.sample(samples)
     if name == "codes/0" and samples == SAMPLES:

@@ -73,11 +73,10 @@ def build(kind: str, data: Points, seed: int) -> tg.GAN:
     return tg.GAN(generator, discriminator, objective, *players, latent_size=latent_size, seed=seed)
 
 
-def train(gan: tg.GAN, data: Points, steps: int, falling: bool) -> None:
-    """Batches are drawn evenly from `data`."""
+def train(gan: tg.GAN, data: Points, steps: int, decay: float) -> None:
+    """Batches are drawn evenly from `data`; decay: over what last share of the steps learning rates fall."""
     for step in range(steps):
-        if falling:
-            gan.d_optimizer.lr = gan.g_optimizer.lr = RATE * min(1.0, 2 * (1 - step / steps))
+        gan.d_optimizer.lr = gan.g_optimizer.lr = RATE * tg.optim.falling(step, steps, decay)
         chosen = backend.generator(gan.seed, "batches", step).integers(0, len(data), BATCH)
         gan.discriminator_step(data[chosen])
         gan.generator_step(BATCH)
@@ -90,7 +89,7 @@ def run(name: str, steps: int = STEPS) -> Entry:
     data = mixture.sample(100_000, int(seed)) / np.float32(scale)
     gan = build(kind, data, int(seed))
     start = time.process_time()
-    train(gan, data, steps, falling=kind == "codes")
+    train(gan, data, steps, decay=0.5 if kind == "codes" else 0.0)
     seconds = time.process_time() - start
     points = scale * gan.sample(SAMPLES)
     report = metrics.mode_report(points, mixture)
