@@ -72,6 +72,14 @@ def leave(workers, out):
         workers.wait()
 
 
+def finalise(workers, out):
+    """The program ends MPI itself."""
+    from mpi4py import MPI
+
+    workers.wait()
+    MPI.Finalize()
+
+
 def linger(workers, out):
     """Worker 0 has more to do than the others, by itself."""
     workers.wait()

@@ -218,8 +218,9 @@ def test_a_process_that_ends_by_itself_ends_those_that_wait_for_it(tmp_path):
 
 
 @needs_mpi
-def test_a_process_that_nobody_waits_for_may_end_before_the_others(tmp_path):
-    status, said = program(3, "linger", tmp_path)
+@pytest.mark.parametrize("how", ["linger", "finalise"])
+def test_processes_that_nobody_waits_for_end_in_peace(how, tmp_path):
+    status, said = program(3, how, tmp_path)
     assert status == 0 and said.count("is done") == 3, said
 
 

@@ -64,6 +64,10 @@ class MPIWorkers(Workers):
 
     def leave(self) -> None:
         """Tell the others that this process ends, and wait until theirs end, too: MPI lets none go before the last."""
+        from mpi4py import MPI
+
+        if MPI.Is_finalized():  # by the program itself, for which all had to be there
+            return
         others = [rank for rank in range(self.size) if rank != self.rank]
         calls = np.array([self._calls], np.int64)
         sent = [self.comm.Isend(calls, rank, LEAVING) for rank in others]
