@@ -175,6 +175,12 @@ def test_settings_out_of_range(tmp_path, options):
         load(tmp_path, **options)
 
 
+def test_more_than_fits_into_memory(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(SettingError, match=r"size=100000: 1 images of that size take 112 GiB; choose a smaller size"):
+        load(str(tmp_path), size=100_000)
+
+
 def test_paths_that_are_neither(tmp_path):
     (tmp_path / "one.png").write_bytes(b"")
     with pytest.raises(DataError, match="For one image, give its folder"):

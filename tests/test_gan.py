@@ -545,6 +545,8 @@ def test_an_optimizer_of_the_others_parameters_is_refused():
         GAN(g, d, "minimax", of_g, of_g)
     with pytest.raises(SettingError, match="d_optimizer"):
         GAN(g, d, "minimax", of_g, of_both)
+    with pytest.raises(SettingError, match=r"g_optimizer=None: an optimizer such as Adam\(generator.parameters\(\)\)"):
+        GAN(g, d, "minimax", None, of_d)
 
 
 @pytest.mark.parametrize(

@@ -315,6 +315,8 @@ def _tensors(module: Module) -> list[Tensor]:
 
 
 def _check_owner(name: str, optimizer: Optimizer, player: str, module: Module) -> None:
+    if not isinstance(optimizer, Optimizer):
+        raise SettingError(f"{name}={optimizer!r}: an optimizer such as Adam({player}.parameters()) is expected")
     own = {id(p) for p in module.parameters()}
     if any(id(p) not in own for p in optimizer.params):
         raise SettingError(f"{name} holds parameters that are not the {player}'s; pass {player}.parameters() to it")

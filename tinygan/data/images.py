@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpg", ".jpeg", ".jp2", ".png", ".pbm", ".pgm", ".ppm", ".tga", ".tif", ".tiff", ".webp")
 PIXEL_LIMIT = 2**26  # of one image, looked at before it is unpacked; a camera has 50 million
+BYTE_LIMIT = 2**36  # of all images as float32
 
 
 def load_folder(folder: Path, size: int = 28, channels: int | None = None, count: int | None = None) -> Dataset:
@@ -36,6 +37,11 @@ def load_folder(folder: Path, size: int = 28, channels: int | None = None, count
         raise DataError(f"{folder}: there are no images in it. Looked for, at any depth: {', '.join(SUFFIXES)}")
     name = folder.name or str(folder)  # "." has no name
     paths = paths[: checked_count(count, len(paths), name)]
+    if (needed := 12 * len(paths) * size**2) > BYTE_LIMIT:
+        raise SettingError(
+            f"size={size}: {len(paths):,} images of that size take {needed / 2**30:,.0f} GiB; choose a smaller size, "
+            "or a smaller count"
+        )
     images = np.stack([_read(path, size, channels) for path in paths])
     if channels == 1 or (channels is None and _is_grey(images)):
         images = images[..., :1]
