@@ -92,7 +92,6 @@ def _train(options: argparse.Namespace, workers: Workers) -> None:
         options.batch,
         options.d_steps,
         sample_every=options.sample_every,
-        decay=model.decay,
         checkpoint_every=options.checkpoint_every,
         checkpoint_minutes=options.checkpoint_minutes or 1.0,
         config={"model": name, "command": " ".join(["tinygan", *sys.argv[1:]]), "options": _kept(options, dataset)},

@@ -162,12 +162,11 @@ class Model:
     batch_size: int = 64
     average: float = 0.99
     objective: str = "non-saturating"
-    decay: float = 0.0  # see Trainer
     steps: int = 2700  # of `small`: below 3 minutes on 2 cores
 
 
 MODELS: dict[str, Model] = {
-    "small": Model(small_generator, small_discriminator, latent_size=64, lr=2e-3, betas=(0.5, 0.99), decay=0.5),
+    "small": Model(small_generator, small_discriminator, latent_size=64, lr=2e-3, betas=(0.5, 0.99)),
     "dcgan": Model(dcgan_generator, dcgan_discriminator, latent_size=100, lr=1e-4, betas=(0.9, 0.999), batch_size=256),
     "mlp": Model(mlp_generator, mlp_discriminator, latent_size=64, lr=2e-4, betas=(0.5, 0.999)),
 }
