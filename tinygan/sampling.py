@@ -41,7 +41,6 @@ def choose_labels(n: int, classes: int | None, label: int | None = None) -> Arra
 def walk_latents(n: int, stops: int, latent_size: int, seed: int = 0) -> Array:
     """n walks from one draw to another, `stops` latents each: (n · stops, latent_size).
 
-
     Along great circles: sin((1−t)θ)/sin θ · a + sin(tθ)/sin θ · b, θ the angle between a and b (White 2016), since
     the straight line passes through lengths that N(0, I) hardly ever has.
     """

@@ -71,6 +71,7 @@ def add_options(parser: argparse.ArgumentParser, seeds: int) -> None:
     parser.add_argument("--table", action="store_true", help="measure nothing: print the tables, draw the pictures")
 
 
-def one_thread() -> None:
-    """Runs are timed on one core, and several scripts may share a machine."""
+def begin(options: argparse.Namespace, path: Path) -> tuple[Results, int]:
+    """The results so far and the number of seeds, with one thread, since scripts side by side share a machine."""
     os.environ.setdefault("TINYGAN_THREADS", "1")
+    return (Results(None), 1) if options.short else (Results(path), options.seeds)

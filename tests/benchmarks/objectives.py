@@ -16,7 +16,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from measured import HERE, Entry, Results, add_options, mean_and_deviation, one_thread
+from measured import HERE, Entry, Results, add_options, begin, mean_and_deviation
 
 import tinygan as tg
 from tinygan import backend, metrics, models
@@ -183,11 +183,8 @@ def main(arguments: list[str] | None = None) -> int:
     add_options(parser, SEEDS)
     parser.add_argument("--data", default="mnist", choices=("mnist", "digits"), help="whose digits (default: mnist)")
     options = parser.parse_args(arguments)
-    one_thread()
-    if options.short:
-        results, seeds, budget = Results(None), 1, {"steps": 1, "samples": 100, "count": 200}
-    else:
-        results, seeds, budget = Results(DATA), options.seeds, {}
+    budget = {"steps": 1, "samples": 100, "count": 200} if options.short else {}
+    results, seeds = begin(options, DATA)
     if not options.table:
         results.measure(
             (name for objective in OBJECTIVES for name in tuning(objective)),

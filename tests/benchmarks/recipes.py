@@ -22,7 +22,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from measured import HERE, Entry, Results, add_options, one_thread
+from measured import HERE, Entry, Results, add_options, begin
 from tqdm import tqdm
 
 import tinygan as tg
@@ -251,11 +251,11 @@ def time_steps(rounds: int, count: int) -> None:
         print(f"{name}: {ms:.1f} ms a step, {60e3 * minutes / ms:,.0f} steps in {minutes} minutes")
 
 
-def table(results: Results, seeds: int, what: tuple[str, ...] = (*RECIPES, *ABLATIONS)) -> str:
+def table(results: Results, seeds: int) -> str:
     """Median and worst of each recipe's seeds, and the ablations beside `small`."""
     lines = ["| what | steps | seeds | distance: median | worst | rarest class: worst | precision | recall | score |",
              "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    for name in what:
+    for name in (*RECIPES, *ABLATIONS):
         runs = [f"{name}/{seed}" for seed in range(seeds)]
         if distances := results.of(runs, "distance"):
             steps, rarest = results.of(runs, "steps")[0], min(results.of(runs, "rarest"))
@@ -279,8 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.time:
         time_steps(rounds=12, count=30)
         return 0
-    one_thread()
-    results, seeds = (Results(None), 1) if options.short else (Results(DATA), options.seeds)
+    results, seeds = begin(options, DATA)
     if not options.table:
         measure(results, names(options.what, seeds), options.backwards, 20 if options.short else None)
     print(f"\n{table(results, seeds)}")

@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 
-from measured import HERE, Entry, Results, add_options, mean_and_deviation, one_thread
+from measured import HERE, Entry, Results, add_options, begin, mean_and_deviation
 
 import tinygan as tg
 from tinygan import backend, metrics, models
@@ -106,9 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--data", default="mnist", choices=("mnist", "digits"), help="whose digits (default: mnist)")
     options = parser.parse_args(arguments)
-    one_thread()
     budget = {"steps": 2, "samples": 100, "count": 200} if options.short else {}
-    results, seeds = (Results(None), 1) if options.short else (Results(DATA), options.seeds)
+    results, seeds = begin(options, DATA)
     if not options.table:
         results.measure(["test split"], lambda _: real(options.data, **budget))
         every = [name for kind in reversed(options.kinds) for name in names(kind, seeds)]

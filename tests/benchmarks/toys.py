@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from measured import HERE, Entry, Results, add_options, mean_and_deviation, one_thread
+from measured import HERE, Entry, Results, add_options, begin, mean_and_deviation
 
 import tinygan as tg
 from tinygan import backend, losses, metrics
@@ -153,9 +153,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--toys", nargs="+", default=list(TOYS), choices=tuple(TOYS), help="which toys (default: both)")
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS, help="which GANs (default: both)")
     options = parser.parse_args(arguments)
-    one_thread()
     budget = {"steps": 5} if options.short else {}
-    results, seeds = (Results(None), 1) if options.short else (Results(DATA), options.seeds)
+    results, seeds = begin(options, DATA)
     if not options.table:
         pairs = [(toy, kind) for kind in reversed(options.kinds) for toy in options.toys]
         by_seed = zip(*(names(toy, kind, seeds) for toy, kind in pairs), strict=True)

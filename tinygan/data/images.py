@@ -37,7 +37,7 @@ def load_folder(folder: Path, size: int = 28, channels: int | None = None, count
         raise DataError(f"{folder}: there are no images in it. Looked for, at any depth: {', '.join(SUFFIXES)}")
     name = folder.name or str(folder)  # "." has no name
     paths = paths[: checked_count(count, len(paths), name)]
-    if (needed := 12 * len(paths) * size**2) > BYTE_LIMIT:
+    if (needed := 3 * 4 * len(paths) * size**2) > BYTE_LIMIT:  # three channels of float32
         raise SettingError(
             f"size={size}: {len(paths):,} images of that size take {needed / 2**30:,.0f} GiB; choose a smaller size, "
             "or a smaller count"
