@@ -48,7 +48,7 @@ class Tensor:
 
     _array: Array
     _version: list[int]  # how often the values were changed; one list for all Tensors that share the memory
-    _hooks: list[Callable[[Tensor], object]]
+    _hooks: tuple[Callable[[Tensor], object], ...]
     grad: Tensor | None
     op: Op | None  # what made this Tensor; None for a leaf
 
@@ -71,7 +71,7 @@ class Tensor:
         self.requires_grad = requires_grad
 
     def _set(self, array: Array) -> None:
-        self._array, self._version, self._hooks = array, [0], []
+        self._array, self._version, self._hooks = array, [0], ()
         self.grad, self.op, self.requires_grad = None, None, False
 
     # ------------------------------------------------ what it holds
@@ -139,8 +139,14 @@ class Tensor:
 
     def register_hook(self, hook: Callable[[Tensor], object]) -> Callable[[], None]:
         """Call hook(self) whenever a backward pass has completed this leaf's `grad`. Returns what removes it."""
-        self._hooks.append(hook)
-        return lambda: self._hooks.remove(hook)
+        self._hooks += (hook,)  # a new tuple, so that a hook may remove itself
+
+        def remove() -> None:
+            hooks = list(self._hooks)
+            hooks.remove(hook)
+            self._hooks = tuple(hooks)
+
+        return remove
 
     def backward(
         self,
@@ -164,7 +170,7 @@ class Tensor:
                 tensor.grad = tensor.grad + gradient if create_graph else wrap(tensor.grad._array + gradient._array)
             else:  # a copy, since ops such as + pass one and the same array to both sides
                 tensor.grad = gradient if create_graph else wrap(gradient._array.copy())
-            for hook in tuple(tensor._hooks):  # a hook may remove itself
+            for hook in tensor._hooks:
                 hook(tensor)
 
         _run_backward(self, grad_output, wanted, create_graph, retain_graph or create_graph, deliver)
@@ -325,7 +331,7 @@ class Op:
                 raise
             shapes = " and ".join(str(x.shape) for x in inputs)
             raise ShapeError(f"{self.name}: inputs of shapes {shapes} don't fit: {error}") from error
-        if result.dtype == _FLOAT64 and all(x.dtype.kind in "biu" for x in inputs):
+        if result.dtype is _FLOAT64 and all(x.dtype.kind in "biu" for x in inputs):
             result = result.astype(np.float32)  # NumPy makes float64 of integers: 1 / 2, mean
         output = wrap(result)
         if _debugging.get():
@@ -385,14 +391,24 @@ class Alias(Op):
 
 def _as_tensors(op: Op, operands: tuple[Any, ...]) -> tuple[Tensor, ...]:
     """The operands as Tensors of one float dtype, on one device. Scalars, lists and integers take that dtype."""
-    arrays = [x._array for x in operands if isinstance(x, Tensor)]
-    if arrays:  # and of one kind, as nearly always
-        kind, dtype, others = type(arrays[0]), arrays[0].dtype, len(operands) - len(arrays)
-        if len(arrays) == 1 or False not in [type(a) is kind and a.dtype == dtype for a in arrays]:
-            if not others:
-                return operands
-            if dtype.kind == "f" and others == len([x for x in operands if type(x) in (int, float)]):
-                return tuple([x if isinstance(x, Tensor) else wrap(dtype.type(x)) for x in operands])
+    kind = dtype = None  # of the first Tensor: nearly always of the others, too
+    scalars = False
+    for x in operands:
+        if isinstance(x, Tensor):
+            array = x._array
+            if dtype is None:
+                kind, dtype = type(array), array.dtype
+            elif array.dtype is not dtype or type(array) is not kind:
+                break
+        elif type(x) is float or type(x) is int:
+            scalars = True
+        else:
+            break
+    else:
+        if not scalars:
+            return operands
+        if dtype is not None and dtype.kind == "f":
+            return tuple([x if isinstance(x, Tensor) else wrap(dtype.type(x)) for x in operands])
     floats = {x.dtype for x in operands if (isinstance(x, Tensor) or is_array(x)) and x.dtype.kind in "fc"}
     if np.dtype(np.complex128) in floats:  # only in gradcheck's complex step, beside float64 constants
         floats.discard(np.dtype(np.float64))
@@ -497,15 +513,11 @@ def _run_backward(
         )
     grad_output = _checked_grad_output(output, grad_output)
     missing = {id(x): x for x in wanted or ()}
-    wanted_ids = set(missing)
-
-    def is_wanted(x: Tensor) -> bool:
-        return x.op is None and x.requires_grad if wanted is None else id(x) in wanted_ids
-
-    users = _count_users(output, is_wanted)
-    with _setting(_recording, create_graph):
+    wanted_ids = None if wanted is None else set(missing)
+    users = _count_users(output, None if wanted_ids is None else _leading(output, wanted_ids))
+    with _setting(_recording, create_graph), _setting(_debugging, _debugging.get()):
         for tensor, gradient in _sweep(output, grad_output, users, create_graph, retain_graph):
-            if is_wanted(tensor):
+            if tensor.op is None if wanted_ids is None else id(tensor) in wanted_ids:
                 missing.pop(id(tensor), None)
                 deliver(tensor, gradient)
         for x in missing.values():
@@ -530,9 +542,9 @@ def _checked_grad_output(output: Tensor, grad_output: Operand | None) -> Tensor:
     return grad_output
 
 
-def _count_users(output: Tensor, is_wanted: Callable[[Tensor], bool]) -> dict[int, int]:
-    """By id, how often each Tensor between `output` and a wanted one is used; those that lead to none are left out."""
-    users: dict[int, int] = {}
+def _leading(output: Tensor, wanted_ids: set[int]) -> set[int]:
+    """The ids of those Tensors from `output` on that lead to a wanted one, or are one."""
+    leading: set[int] = set()
     seen: set[int] = set()
     stack = [(output, False)]
     while stack:  # depth first, without recursion: a Tensor is finished after all that it was made from
@@ -540,17 +552,34 @@ def _count_users(output: Tensor, is_wanted: Callable[[Tensor], bool]) -> dict[in
         key, op = id(tensor), tensor.op
         inputs = () if op is None else op.inputs
         if finished:
-            leading = [id(x) for x in inputs if id(x) in users]
-            if leading or is_wanted(tensor):
-                users[key] = 0
-            for x in leading:
-                users[x] += 1
+            if key in wanted_ids or any(id(x) in leading for x in inputs):
+                leading.add(key)
         elif key not in seen:
             seen.add(key)
             if op is not None:
                 op._check_usable()
             stack.append((tensor, True))
             stack.extend([(x, False) for x in inputs if id(x) not in seen])
+    return leading
+
+
+def _count_users(output: Tensor, leading: set[int] | None) -> dict[int, int]:
+    """By id, how often each Tensor that leads to a wanted one (None: to any leaf) is used on the way from `output`."""
+    users = {id(output): 0}
+    stack = [output]
+    while stack:
+        op = stack.pop().op
+        if op is None:
+            continue
+        if leading is None:  # else it was checked on the way
+            op._check_usable()
+        for x in op.inputs:
+            key = id(x)
+            if key in users:
+                users[key] += 1
+            elif x.requires_grad if leading is None else key in leading:
+                users[key] = 1
+                stack.append(x)
     return users
 
 
@@ -559,26 +588,29 @@ def _sweep(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Each Tensor with its complete gradient, once its last user has sent its part."""
     gradients = {id(output): grad_output}
-    ready = [output] if id(output) in users else []
+    ready, debugged = [output], _debugging.get()
     while ready:
         tensor = ready.pop()
         gradient = gradients.pop(id(tensor), None)  # None where no user sent any
         if gradient is not None:
             yield tensor, gradient
         op = tensor.op
-        wanted = [] if op is None else [x for x in op.inputs if id(x) in users]
-        if op is None or not wanted:
+        if op is None or users.keys().isdisjoint([id(x) for x in op.inputs]):
             continue
-        if gradient is not None:
-            for x, part in zip(op.inputs, _input_gradients(op, gradient, users, create_graph), strict=True):
-                if part is None:
-                    continue
-                key = id(x)
+        if debugged:
+            _debugging.set(op)
+        for x, part in zip(op.inputs, _parts(op, gradient, create_graph), strict=True):
+            key = id(x)
+            if key not in users:
+                continue
+            part = _input_gradient(op, x, part)
+            if part is not None:
                 gradients[key] = _sum(gradients[key], part, create_graph) if key in gradients else part
-        for x in wanted:
-            users[id(x)] -= 1
-            if users[id(x)] == 0:
+            users[key] -= 1
+            if users[key] == 0:
                 ready.append(x)
+        if debugged:
+            _debugging.set(debugged)
         if not retain_graph:
             op._release()
 
@@ -588,27 +620,23 @@ def _sum(a: Tensor, b: Tensor, create_graph: bool) -> Tensor:
     return a + b if create_graph or _debugging.get() else wrap(a._array + b._array)
 
 
-def _input_gradients(op: Op, grad: Tensor, users: dict[int, int], create_graph: bool) -> list[Tensor | None]:
-    """∂L/∂input for each input of `op` that leads to a wanted Tensor, in that input's shape and dtype."""
-    debugged = _debugging.set(op) if _debugging.get() else None
-    try:
-        parts = _through_composed(op, grad) if create_graph and op.composed is not None else op.backward(grad)
-        if not isinstance(parts, tuple):
-            parts = (parts,)
-        if len(parts) != len(op.inputs):
-            raise GraphError(f"{op.name}.backward gave {len(parts)} gradients for {len(op.inputs)} inputs")
-        gradients: list[Tensor | None] = []
-        for x, part in zip(op.inputs, parts, strict=True):
-            gradient = (part() if callable(part) else part) if id(x) in users else None
-            gradients.append(None if gradient is None else _input_gradient(op, x, gradient))
-        return gradients
-    finally:
-        if debugged is not None:
-            _debugging.reset(debugged)
+def _parts(op: Op, grad: Tensor | None, create_graph: bool) -> tuple[Any, ...]:
+    """What `op.backward` gives, a part for each input; where no gradient has come, none goes on."""
+    if grad is None:
+        return (None,) * len(op.inputs)
+    parts = _through_composed(op, grad) if create_graph and op.composed is not None else op.backward(grad)
+    if not isinstance(parts, tuple):
+        parts = (parts,)
+    if len(parts) != len(op.inputs):
+        raise GraphError(f"{op.name}.backward gave {len(parts)} gradients for {len(op.inputs)} inputs")
+    return parts
 
 
-def _input_gradient(op: Op, x: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient in x's shape, once it is seen to be in its dtype."""
+def _input_gradient(op: Op, x: Tensor, part: Any) -> Tensor | None:
+    """The gradient that this part stands for in x's shape, once it is seen to be in its dtype."""
+    gradient: Tensor | None = part() if callable(part) else part
+    if gradient is None:
+        return None
     if gradient._array.shape != x._array.shape:  # every broadcast forward is a sum backward
         added = gradient.ndim - x.ndim
         shape = (1,) * added + x.shape

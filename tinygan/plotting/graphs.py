@@ -106,9 +106,10 @@ def _receive(received: dict[int, Any], x: Any, gradient: Any) -> None:
 def _parts(op: Any, gradient: Any) -> Iterable[Any]:
     """∂L/∂input for each input of `op`."""
     if isinstance(op, autograd.Op):
-        wanted = {id(x): 1 for x in op.inputs if x.requires_grad}
         with autograd.no_grad():
-            return autograd._input_gradients(op, autograd.wrap(np.asarray(gradient)), wanted, False)
+            parts = autograd._parts(op, autograd.wrap(np.asarray(gradient)), False)
+            pairs = zip(op.inputs, parts, strict=True)
+            return [autograd._input_gradient(op, x, part) if x.requires_grad else None for x, part in pairs]
     parts = op.backward(gradient)
     return parts if isinstance(parts, tuple | list) else (parts,)
 
