@@ -230,3 +230,57 @@ def test_ctrl_c_saves_and_says_so(npy, tmp_path):
     said, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors and "stopped" in errors
     assert "steps done" in said and (out / "model.npz").exists() and (out / "losses.png").exists()
+
+
+def trained(tmp_path, *arguments):
+    """The run of a short training, and its config."""
+    out = tmp_path / f"run{len(list(tmp_path.glob('run*')))}"
+    assert cli.main(["train", "--steps", "2", "--batch", "8", "--out", str(out), *arguments]) == 0
+    return out, json.loads((out / "config.json").read_text())
+
+
+def test_clusters_are_told_where_there_are_images_enough(tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (1100, 8, 8, 1), np.uint8)
+    for count, clusters in ((1100, 4), (499, 0)):
+        np.save(tmp_path / "data.npy", images[:count])
+        _, config = trained(tmp_path, "--data", str(tmp_path / "data.npy"))
+        assert config["classes"] == (clusters or None) and config["options"]["clusters"] == clusters
+        assert config["data"].get("clustered", False) == (clusters > 0)
+        assert ("They are cut into 4 clusters" in capsys.readouterr().out) == (clusters > 0)
+    assert trained(tmp_path, "--data", str(tmp_path / "data.npy"), "--clusters", "3")[1]["classes"] == 3
+    assert trained(tmp_path, "--data", str(tmp_path / "data.npy"), "--clusters", "0")[1]["classes"] is None
+    mlp = trained(tmp_path, "--data", str(tmp_path / "data.npy"), "--model", "mlp")[1]
+    assert mlp["classes"] is None and mlp["options"]["clusters"] == 0
+
+
+def test_a_run_with_clusters_goes_on_with_them(npy, tmp_path, capsys):
+    whole, _ = trained(tmp_path, "--data", npy, "--clusters", "3", "--seed", "5")
+    part, config = trained(tmp_path, "--data", npy, "--clusters", "3", "--seed", "5")
+    for run in (part, whole):
+        assert cli.main(["train", "--resume", str(run), "--steps", "4"]) == 0
+    assert (whole / "model.npz").read_bytes() == (part / "model.npz").read_bytes()
+    assert config["options"]["clusters"] == 3
+    capsys.readouterr()
+    assert "--clusters can't be given with it" in fails(capsys, "train", "--resume", part, "--clusters", "2")
+    assert cli.main(["sample", str(part), "--label", "2"]) == 0
+    assert "draws 3 classes" in fails(capsys, "sample", part, "--label", "3")
+
+
+def test_a_run_from_before_there_were_clusters_goes_on_without(tmp_path, capsys):
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).integers(0, 256, (600, 8, 8, 1), np.uint8))
+    run, config = trained(tmp_path, "--data", str(tmp_path / "data.npy"), "--clusters", "0")
+    del config["options"]["clusters"]
+    (run / "config.json").write_text(json.dumps(config))
+    assert cli.main(["train", "--resume", str(run), "--steps", "4"]) == 0
+    assert json.loads((run / "config.json").read_text())["classes"] is None
+
+
+def test_wrong_clusters_are_told(npy, tmp_path, capsys):
+    images = np.zeros((20, 8, 8, 1), np.uint8)
+    np.savez(tmp_path / "labelled.npz", images=images, labels=np.arange(20) % 2)
+    labelled = ["train", "--data", tmp_path / "labelled.npz", "--out", tmp_path / "never"]
+    assert "--clusters what is found without: give one" in fails(capsys, *labelled, "--conditional", "--clusters", "2")
+    assert "too few of its images differ for 2 clusters" in fails(capsys, *labelled, "--clusters", "2")
+    assert "count=1" in fails(capsys, *labelled, "--clusters", "1")
+    assert "80 images are too few for 81 clusters" in fails(capsys, "train", "--data", npy, "--clusters", "81")
+    assert not (tmp_path / "never").exists()

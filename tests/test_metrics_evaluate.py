@@ -246,3 +246,14 @@ def test_errors_have_their_classes(mnist, tmp_path):
 def test_a_folder_that_cannot_be_made(mnist, drawn, tmp_path, capsys):
     np.save(tmp_path / "a.npy", drawn[0][-N:])
     assert "could not make the folder" in fails(capsys, tmp_path / "a.npy", "--out", tmp_path / "a.npy")
+
+
+def test_clusters_are_no_classes(mnist, drawn, tmp_path):
+    """A run that was told clusters is not judged by whether cluster 3 shows threes."""
+    for clusters, judged in ((["--clusters", "10"], False), (["--conditional"], True)):
+        run = tmp_path / f"run-{judged}"
+        assert cli.main(["train", "--data", "mnist", "--steps", "1", "--out", str(run), *clusters]) == 0
+        samples = metrics.find_samples(run, N)
+        assert samples.clustered is not judged and len(np.unique(samples.labels)) == 10
+        found = metrics.evaluate(samples, *metrics.load_reference("mnist"))
+        assert ("conditional accuracy" in str(found)) is judged

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygan import models, nn
+from tinygan import Trainer, data, models, nn
 
 HERE = Path(__file__).parent / "benchmarks"
 REAL = np.random.default_rng(0).uniform(-1, 1, (4, 28, 28, 1)).astype(np.float32)
@@ -23,10 +23,12 @@ def dense_sizes(player):
 
 
 def test_each_ablation_undoes_one_choice(recipes):
-    plain = models.build_gan("small")
-    for name, make in recipes.ABLATIONS.items():
-        gan = make(0)
-        gan.discriminator_step(REAL)
+    plain = recipes.build(0)
+    for name, settings in recipes.ABLATIONS.items():
+        settings = {key: value for key, value in settings.items() if key not in ("labels", "decay")}
+        gan = recipes.build(0, **settings)
+        labels = np.arange(4) if gan.classes else None
+        gan.discriminator_step(REAL, labels)
         gan.generator_step(4)
         hidden = dense_sizes(gan.generator), dense_sizes(gan.discriminator)
         if "hidden" not in name:
@@ -37,17 +39,35 @@ def test_each_ablation_undoes_one_choice(recipes):
         assert gan.average == (0 if name == "no moving average" else 0.99)
         assert gan.g_optimizer.lr == gan.d_optimizer.lr == (5e-4 if name == "learning rate 5e-4" else 2e-3)
         assert type(gan.objective).__name__ == ("Hinge" if name == "hinge objective" else "NonSaturating")
-        codes = [m for m in gan.generator.modules() if isinstance(m, nn.OneOf)]
-        assert len(codes) == (name == "with ten codes")
-    assert dense_sizes(recipes.ABLATIONS["falling rates, no hidden layer in D"](0).discriminator) == [(3136, 1)]
-    assert dense_sizes(recipes.ABLATIONS["falling rates, no hidden layer in G"](0).generator) == [(64, 3136)]
+        told = sum(isinstance(m, nn.ConditionalBatchNorm) for m in gan.generator.modules())
+        assert told == {"no clusters": 0, "clusters told in every batch norm": 3}.get(name, 1)
+        classes = {"no clusters": None, "labels in place of clusters": 10}
+        number = name.partition(" clusters")[0]
+        assert gan.classes == classes.get(name, int(number) if number.isdigit() else plain.classes)
+    assert dense_sizes(recipes.build(0, d=recipes.flat_discriminator).discriminator) == [(3136, 1)]
+    assert dense_sizes(recipes.build(0, g=recipes.flat_generator).generator) == [(64, 3136)]
 
 
 def test_its_small_is_that_of_the_command(recipes):
-    ours, theirs = recipes.build(3), models.build_gan("small", seed=3)
+    ours, theirs = recipes.build(3), models.build_gan("small", seed=3, classes=models.MODELS["small"].clusters)
     for player in ("generator", "discriminator"):
         a, b = (getattr(gan, player).state_dict() for gan in (ours, theirs))
         assert all(np.array_equal(a[name], b[name]) for name in b)
+    for part in ("g_optimizer", "d_optimizer", "objective"):
+        assert getattr(ours, part).describe() == getattr(theirs, part).describe()
+    assert (ours.average, ours.classes, ours.latent_size) == (theirs.average, theirs.classes, theirs.latent_size)
+
+
+def test_clusters_are_told_as_the_command_tells_them(recipes, monkeypatch):
+    """In a short run, to the byte."""
+    digits = data.load("digits", count=400)
+    monkeypatch.setattr(recipes.metrics.sources, "SAMPLES", 30)
+    monkeypatch.setattr(recipes, "SHAPE", digits.image_shape)
+    ours = recipes.train_tinygan("40 clusters", 1, 2, digits)
+    clustered = data.cluster(digits, 40, seed=1)
+    gan = models.build_gan("small", seed=1, classes=40)
+    Trainer(gan, clustered, None, 64, progress=False).fit(steps=2)
+    assert np.array_equal(ours, gan.sample(30, seed=1))
 
 
 def test_the_table_says_median_and_worst(recipes, tmp_path):

@@ -24,13 +24,16 @@ from .workers import Workers
 RESULTS = ("samples.png", "training.gif", "losses.png", "report.txt")
 KEPT: dict[str, Any] = {  # the options that make a run what it is, and their types
     **dict.fromkeys(("model", "data", "objective"), str),
-    **dict.fromkeys(("size", "channels", "batch", "d_steps", "seed", "sample_every", "checkpoint_every"), int),
+    **dict.fromkeys(
+        ("size", "channels", "batch", "d_steps", "seed", "clusters", "sample_every", "checkpoint_every"), int
+    ),
     "conditional": bool,
     **dict.fromkeys(("lr", "checkpoint_minutes"), (int, float)),
 }
 MOVABLE = {"data", "checkpoint_every", "checkpoint_minutes"}  # may be given when a run is resumed
 UNPROFILED = ("resume", "out", "epochs", "minutes")  # can't be given with --profile
 CLASS_LIMIT = 1000
+CLUSTER_IMAGES = 250  # at least, for each cluster that nobody asked for
 FAST_STEPS = 60  # with TINYGAN_FAST=1: enough to see that everything works
 
 
@@ -73,9 +76,8 @@ def _train(options: argparse.Namespace, workers: Workers) -> None:
     dataset = _load_data(options) if workers.rank == 0 else None
     workers.wait()  # for worker 0, which may have had to download it
     dataset = dataset or _load_data(options)
-    gan = models.build_gan(
-        name, dataset.image_shape, options.objective, options.lr, options.seed or 0, classes=_classes(options, dataset)
-    )
+    dataset, classes = _told(options, dataset, model)
+    gan = models.build_gan(name, dataset.image_shape, options.objective, options.lr, options.seed or 0, classes=classes)
     options.batch = options.batch or model.batch_size
     if options.profile:
         _print_profile(options, name, gan, dataset)
@@ -201,6 +203,7 @@ def _take_up_options(options: argparse.Namespace, workers: Workers) -> None:
             raise DataError(f"{where}: {key} is {value!r:.60}, which the option doesn't take")
         if value is not None and getattr(options, key) is None:
             setattr(options, key, value)
+    options.clusters = options.clusters or 0  # of a run from before there were any
 
 
 def _use_device(device: str) -> None:
@@ -218,16 +221,25 @@ def _load_data(options: argparse.Namespace) -> data.Dataset:
     return dataset
 
 
-def _classes(options: argparse.Namespace, dataset: data.Dataset) -> int | None:
-    """How many, for a conditional GAN."""
+def _told(options: argparse.Namespace, dataset: data.Dataset, model: models.Model) -> tuple[data.Dataset, int | None]:
+    """The data with the labels that the players are told, its own or clusters', and of how many classes; or None."""
     if not options.conditional:
-        return None
+        if options.clusters is None:
+            clusters = min(model.clusters, len(dataset) // CLUSTER_IMAGES)
+            options.clusters = clusters if clusters > 1 else 0
+        if not options.clusters:
+            return dataset, None
+        dataset = data.cluster(dataset, options.clusters, options.seed or 0)
+        print(f"They are cut into {options.clusters} clusters, without labels, and both players are told which.")
+        return dataset, options.clusters
+    if options.clusters:
+        raise SettingError("--conditional tells the players the labels, --clusters what is found without: give one")
     if dataset.classes is None:
         raise SettingError(f"--conditional needs data with labels, and {dataset.name} has none")
     if dataset.classes > CLASS_LIMIT:
         raise SettingError(f"--conditional: {dataset.name} has labels up to {dataset.classes - 1}; number its classes "
                            f"from 0, at most {CLASS_LIMIT}")  # fmt: skip
-    return dataset.classes
+    return dataset, dataset.classes
 
 
 def _describe(name: str, gan: GAN, batch_size: int) -> str:
@@ -280,6 +292,9 @@ def _add_train(commands: Any) -> None:
     add("--objective", choices=tuple(OBJECTIVES), help="what the players minimise (the model's own if not given)")
     add("--conditional", action="store_true", default=None, help="tell both players the labels, so that G draws what "
         "it is asked for: tinygan sample RUN --label 7")  # fmt: skip
+    add("--clusters", type=_whole, metavar="N", help="cut the images into N parts that look alike, without labels, and "
+        "tell both players which; 0: don't (of `small` 100 if not given, fewer for less than "
+        f"{100 * CLUSTER_IMAGES:,} images)")  # fmt: skip
     length = command.add_mutually_exclusive_group()
     length.add_argument("--steps", type=_positive, metavar="N", help="steps of G (the model's own number if not given)")
     length.add_argument("--epochs", type=_above_zero, metavar="N", help="passes over the data")

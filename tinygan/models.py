@@ -42,7 +42,8 @@ def small_generator(
 ) -> Module:
     """Latents -> a hidden layer -> a quarter of the size, 64 channels -> half, 32 -> full size.
 
-    What a digit is as a whole is decided in the dense layers: convolutions of 4×4 only see strokes.
+    What a digit is as a whole is decided in the dense layers: convolutions of 4×4 only see strokes. So that is where a
+    class is told, in the first batch norm; in all three it costs a fifth of the time, and samples vary less.
     """
     height, width, channels = _quarter("small", image_shape)
     return Sequential(
@@ -50,11 +51,11 @@ def small_generator(
         _batch_norm(hidden, classes),
         LeakyReLU(0.2),
         Dense(hidden, height * width * 64, bias=False, init=normal(0.02), rng=rng),
-        _batch_norm(height * width * 64, classes),
+        BatchNorm(height * width * 64),
         LeakyReLU(0.2),
         Reshape(height, width, 64),
         ConvTranspose(64, 32, 4, stride=2, padding="same", bias=False, rng=rng),
-        _batch_norm(32, classes),
+        BatchNorm(32),
         LeakyReLU(0.2),
         ConvTranspose(32, channels, 4, stride=2, padding="same", rng=rng),
         Tanh(),
@@ -152,7 +153,10 @@ def mlp_discriminator(image_shape: Shape, rng: np.random.Generator, classes: int
 
 @dataclass(frozen=True)
 class Model:
-    """Two networks and the recipe they are trained by where the user doesn't say otherwise."""
+    """Two networks and the recipe they are trained by where the user doesn't say otherwise.
+
+    clusters: into how many `tinygan train` cuts a data set of that size or more; 0: none. See data.cluster.
+    """
 
     generator: Builder
     discriminator: Builder
@@ -163,10 +167,11 @@ class Model:
     average: float = 0.99
     objective: str = "non-saturating"
     steps: int = 2700  # of `small`: below 3 minutes on 2 cores
+    clusters: int = 0
 
 
 MODELS: dict[str, Model] = {
-    "small": Model(small_generator, small_discriminator, latent_size=64, lr=2e-3, betas=(0.5, 0.99)),
+    "small": Model(small_generator, small_discriminator, latent_size=64, lr=2e-3, betas=(0.5, 0.99), clusters=100),
     "dcgan": Model(dcgan_generator, dcgan_discriminator, latent_size=100, lr=1e-4, betas=(0.9, 0.999), batch_size=256),
     "mlp": Model(mlp_generator, mlp_discriminator, latent_size=64, lr=2e-4, betas=(0.5, 0.999)),
 }

@@ -395,6 +395,7 @@ class Trainer:
         """What makes this run this run: with the versions, all that its bytes depend on."""
         gan = self.gan
         fingerprint = self.data.labelled_fingerprint if gan.classes else self.data.fingerprint
+        clustered = {"clustered": True} if gan.classes and self.data.clustered else {}
         return {
             "batch_size": self.batch_size,
             "d_steps": self.d_steps,
@@ -407,7 +408,7 @@ class Trainer:
             "objective": gan.objective.describe(),
             "classes": gan.classes,
             "image_shape": list(self.data.image_shape),
-            "data": {"name": self.data.name, "source": self.data.source, "sha256": fingerprint},
+            "data": {"name": self.data.name, "source": self.data.source, "sha256": fingerprint} | clustered,
             "g_optimizer": gan.g_optimizer.describe(),
             "d_optimizer": gan.d_optimizer.describe(),
             "generator": gan.generator.describe(),

@@ -6,7 +6,7 @@ is the same whenever it is made. The tables in QUALITY.md are made from recipes.
 
   python tests/benchmarks/recipes.py --time      milliseconds a step, tinygan's and the reference's in turns
   python tests/benchmarks/recipes.py             what isn't measured yet, then the tables
-  python tests/benchmarks/recipes.py --what "small, 10 minutes" "with ten codes"
+  python tests/benchmarks/recipes.py --what "small, 10 minutes" "no clusters"
 
 The reference is what `small` was before: one dense layer on G's side, one on D's, in PyTorch eager, spectral
 normalisation in D, Adam 2e-3 (0.5, 0.99), batch 64, moving average 0.99, weights of G from N(0, 0.02²).
@@ -17,7 +17,8 @@ import argparse
 import copy
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -27,76 +28,95 @@ from tqdm import tqdm
 
 import tinygan as tg
 from tinygan import metrics, models, nn
+from tinygan.data import Dataset, cluster
 from tinygan.gan import GAN, generate
 from tinygan.nn.init import normal
-from tinygan.sampling import draw_latents
+from tinygan.sampling import choose_labels, draw_latents
 
 DATA = HERE / "recipes.json"
 SEEDS = 5
+SMALL = models.MODELS["small"]
 # Steps in so many minutes of two quiet cores, and their number: of `small` some fewer, for pictures and slow machines.
 RECIPES = {
-    "small": (2700, 3),
-    "small, 10 minutes": (10_000, 10),
+    "small": (SMALL.steps, 3),
+    "small, 10 minutes": (9500, 10),
     "reference": (6300, 3),
     "reference, 10 minutes": (21_000, 10),
 }
-SHAPE, BATCH, LATENTS = (28, 28, 1), 64, 64
+SHAPE, BATCH, LATENTS = (28, 28, 1), SMALL.batch_size, SMALL.latent_size
 
 
 # ---------------------------------------------------------------- tinygan's side
 
 
-def build(seed: int, g: nn.Module | None = None, d: nn.Module | None = None, **changes: Any) -> GAN:
-    """`small` as `tinygan train` builds it, but for these players or numbers."""
-    model, given = models.MODELS["small"], {"lr": None, "average": None, "objective": None, **changes}
-    gan = models.build_gan("small", SHAPE, given["objective"], given["lr"], seed, given["average"])
-    if g is None and d is None:
-        return gan
-    g, d, lr = g or gan.generator, d or gan.discriminator, given["lr"] or model.lr
-    adams = [tg.optim.Adam(player.parameters(), lr, model.betas) for player in (g, d)]
-    return GAN(g, d, gan.objective, *adams, LATENTS, seed, gan.average)
+def build(
+    seed: int,
+    classes: int = SMALL.clusters,
+    g: models.Builder = models.small_generator,
+    d: models.Builder = models.small_discriminator,
+    lr: float = SMALL.lr,
+    average: float = SMALL.average,
+    objective: str = SMALL.objective,
+) -> GAN:
+    """`small` as `tinygan train` builds it, but for what is given; classes: 0 for none."""
+    generator = g(SHAPE, LATENTS, tg.backend.generator(seed, "weights of G"), classes or None)
+    discriminator = d(SHAPE, tg.backend.generator(seed, "weights of D"), classes or None)
+    adams = [tg.optim.Adam(player.parameters(), lr, SMALL.betas) for player in (generator, discriminator)]
+    return GAN(generator, discriminator, objective, *adams, LATENTS, seed, average, classes or None)
 
 
-def flat_generator(seed: int) -> nn.Module:
+def flat_generator(shape: models.Shape, latent_size: int, rng: np.random.Generator, classes: int) -> nn.Module:
+    """`small`'s without its hidden layer; the class is told in the norm that is then the first."""
+    layers = models.small_generator(shape, latent_size, rng, classes).layers
+    first = nn.Dense(latent_size, 3136, bias=False, init=normal(0.02), rng=rng)
+    return nn.Sequential(first, nn.ConditionalBatchNorm(3136, classes), *layers[5:])
+
+
+def generator_told_throughout(
+    shape: models.Shape, latent_size: int, rng: np.random.Generator, classes: int
+) -> nn.Module:
+    """`small`'s, told the class in each batch norm."""
+    layers = list(models.small_generator(shape, latent_size, rng, classes).layers)
+    for place in (4, 8):
+        layers[place] = nn.ConditionalBatchNorm(layers[place].gamma.size, classes)
+    return nn.Sequential(*layers)
+
+
+def flat_discriminator(shape: models.Shape, rng: np.random.Generator, classes: int) -> nn.Module:
     """`small`'s without its hidden layer."""
-    rng = tg.backend.generator(seed, "weights of G")
-    _, _, _, _, *rest = models.small_generator(SHAPE, LATENTS, rng).layers
-    return nn.Sequential(nn.Dense(LATENTS, 3136, bias=False, init=normal(0.02), rng=rng), *rest)
+    layers = models.small_discriminator(shape, rng, classes).layers
+    return nn.Sequential(*layers[:5], nn.Projection(3136, classes, True, rng))
 
 
-def generator_with_codes(seed: int) -> nn.Module:
-    """`small`'s, which 10 of its latents tell one of ten kinds."""
-    rest = models.small_generator(SHAPE, LATENTS, tg.backend.generator(seed, "weights of G"))
-    return nn.Sequential(nn.OneOf(10), *rest.layers)
-
-
-def discriminator(seed: int, hidden: bool = True, **settings: Any) -> nn.Module:
-    """`small`'s with these settings, or without its hidden layer."""
-    rng = tg.backend.generator(seed, "weights of D")
-    layers = models.small_discriminator(SHAPE, rng, **settings).layers
-    return nn.Sequential(*(layers if hidden else [*layers[:5], nn.Dense(3136, 1, spectral_norm=True, rng=rng)]))
-
-
-# What `small` is without one of its choices, or with another.
-ABLATIONS: dict[str, Callable[[int], GAN]] = {
-    "falling rates": lambda seed: build(seed),
-    "falling rates, no hidden layer in D": lambda seed: build(seed, d=discriminator(seed, hidden=False)),
-    "falling rates, no hidden layer in G": lambda seed: build(seed, g=flat_generator(seed)),
-    "spectral norm 1 in place of 2": lambda seed: build(seed, d=discriminator(seed, spectral_norm=1.0)),
-    "no spectral norm": lambda seed: build(seed, d=discriminator(seed, spectral_norm=0.0)),
-    "no moving average": lambda seed: build(seed, average=0.0),
-    "learning rate 5e-4": lambda seed: build(seed, lr=5e-4),
-    "with ten codes": lambda seed: build(seed, g=generator_with_codes(seed)),
-    "hinge objective": lambda seed: build(seed, objective="hinge"),
+# What `small` is without one of its choices, or with another: what `build` is given, and what `train_tinygan` is.
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "no clusters": {"classes": 0},
+    "20 clusters": {"classes": 20},
+    "40 clusters": {"classes": 40},
+    "200 clusters": {"classes": 200},
+    "labels in place of clusters": {"classes": 10, "labels": True},
+    "clusters told in every batch norm": {"g": generator_told_throughout},
+    "no hidden layer in D": {"d": flat_discriminator},
+    "no hidden layer in G": {"g": flat_generator},
+    "spectral norm 1 in place of 2": {"d": partial(models.small_discriminator, spectral_norm=1.0)},
+    "no spectral norm": {"d": partial(models.small_discriminator, spectral_norm=0.0)},
+    "no moving average": {"average": 0.0},
+    "learning rate 5e-4": {"lr": 5e-4},
+    "falling rates": {"decay": 0.5},
+    "hinge objective": {"objective": "hinge"},
 }
 
 
-def train_tinygan(name: str, seed: int, steps: int, images: Any) -> np.ndarray:
+def train_tinygan(name: str, seed: int, steps: int, images: Dataset) -> np.ndarray:
     """The averaged generator's samples after `steps`."""
-    gan = ABLATIONS.get(name, build)(seed)
-    trainer = tg.Trainer(gan, images, None, BATCH, decay=0.5 if name.startswith("falling rates") else 0.0)
-    trainer.fit(steps=steps)
-    return generate(gan.averaged, draw_latents(metrics.sources.SAMPLES, LATENTS, seed))
+    settings = dict(ABLATIONS.get(name, {}))
+    labels, decay = settings.pop("labels", False), settings.pop("decay", 0.0)
+    gan = build(seed, **settings)
+    if gan.classes and not labels:
+        images = cluster(images, gan.classes, seed)
+    tg.Trainer(gan, images, None, BATCH, decay=decay).fit(steps=steps)
+    told = choose_labels(metrics.sources.SAMPLES, gan.classes)
+    return generate(gan.averaged, draw_latents(metrics.sources.SAMPLES, LATENTS, seed), told)
 
 
 # ---------------------------------------------------------------- the reference
@@ -229,12 +249,13 @@ def names(what: list[str], seeds: int) -> list[str]:
 def time_steps(rounds: int, count: int) -> None:
     """Milliseconds a step of both, in turns, with as many threads as tinygan takes."""
     images = tg.data.load("mnist")
-    gan, data = build(0), images.batches(BATCH, 0)
+    gan = build(0)
+    data = cluster(images, SMALL.clusters).labelled_batches(BATCH, 0)
     reference = Reference(0, tg.threads.thread_count())
     batches = reference.batches(images.images)
 
     def ours() -> None:
-        gan.discriminator_step(next(data))
+        gan.discriminator_step(*next(data))
         gan.generator_step(BATCH)
 
     times: dict[str, list[float]] = {"tinygan": [], "reference": []}

@@ -22,6 +22,7 @@ class Dataset:
     """Images, float32 (N, H, W, C) in [−1, 1], and labels, int64 (N,) or None.
 
     `source` is a sentence that says where the images came from. C is 1 (grey) or 3 (red, green, blue).
+    `clustered`: the labels are clusters that `cluster` found, not what anybody says the images show.
     Raises DataError where the arrays are anything else; NaN and infinity are named with their place.
     """
 
@@ -29,6 +30,7 @@ class Dataset:
     labels: Labels | None = field(repr=False)
     name: str
     source: str
+    clustered: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_images(self.images, self.name)

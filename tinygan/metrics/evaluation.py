@@ -100,7 +100,7 @@ def evaluate(samples: Dataset, train: Dataset, test: Dataset) -> Evaluation:
     digits = test.name in DIGITS
     if digits:
         rows += [Measured(name, metric(fake), metric(real), better) for name, metric, better in CLASS_METRICS]
-    if digits and samples.labels is not None and train.labels is not None:
+    if digits and samples.labels is not None and not samples.clustered and train.labels is not None:
         accuracy = conditional_accuracy(fake.predicted, samples.labels)
         floor = conditional_accuracy(real.predicted, train.labels[chosen])
         rows.append(Measured("conditional accuracy", accuracy, floor, HIGHER))

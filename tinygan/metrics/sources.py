@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from .. import data, runs, sampling
 from ..data import Dataset
@@ -24,7 +25,7 @@ def find_samples(place: str | os.PathLike[str], n: int | None = None, seed: int 
         labels = sampling.choose_labels(len(latents), trained.classes)
         images = generate(trained.generator, latents, labels)
         source = f"{len(images):,} samples of the averaged generator in {path}, seed {seed}"
-        return Dataset(images, labels, f"the run {path}", source)
+        return Dataset(images, labels, f"the run {path}", source, clustered=_data_of(path).get("clustered") is True)
     if not path.exists():
         raise DataError(f"{path} isn't there; a run, a folder of images, a .npy or a .npz is expected")
     if not path.is_dir():
@@ -52,9 +53,14 @@ def training_log(place: str | os.PathLike[str]) -> list[runs.Line]:
 def reference_name(place: str | os.PathLike[str]) -> str:
     """The data set that a run was trained on, if it has a name; "mnist" for any other samples."""
     path = Path(place)
-    described = runs.read_config(path).get("data") if runs.is_run(path) else None
-    name = described.get("name") if isinstance(described, dict) else None
+    name = _data_of(path).get("name") if runs.is_run(path) else None
     return name if name in data.NAMES else "mnist"
+
+
+def _data_of(run: Path) -> dict[str, Any]:
+    """What a run's config says of the data that it was trained on."""
+    described = runs.read_config(run).get("data")
+    return described if isinstance(described, dict) else {}
 
 
 def load_reference(name: str) -> tuple[Dataset, Dataset]:
