@@ -27,11 +27,14 @@ def test_heaps_of_one_size_are_found():
     assert found.source == "made by a test, in 4 clusters"
 
 
-def test_clusters_are_alike_in_size_where_heaps_are_not():
-    """The large heap is cut in two, with as many images in each part as the small ones have."""
-    images, _ = heaps([400, 200, 200], noise=0.2)
-    sizes = np.bincount(data.cluster(images, 4).labels, minlength=4)
-    assert sizes.sum() == 800 and np.abs(sizes - 200).max() <= 10
+def test_clusters_are_alike_in_size_where_images_are_not_spread_evenly():
+    """By far more than those of k-means without prices."""
+    digits = data.load("digits", count=4000)
+    sizes = np.bincount(data.cluster(digits, 20).labels)
+    points = clusters._small(digits.images)
+    plain = clusters._distances(points, clusters._kmeans(points, 20)[0]).argmin(axis=1)
+    assert sizes.sum() == 4000 and sizes.std() < 0.1 * 200
+    assert np.bincount(plain).std() > 3 * sizes.std()
 
 
 def test_digits_of_a_cluster_look_alike():
@@ -64,11 +67,11 @@ def test_large_images_are_made_small_by_averages():
 
 
 def test_k_means_ends_where_each_centre_is_the_mean_of_its_points():
-    points = RNG(0).standard_normal((300, 2)) + 6 * RNG(1).integers(0, 2, (300, 2))
-    centres = clusters._kmeans(points, 4)
-    nearest = ((points[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
-    assert np.array_equal(nearest, clusters._distances(points, centres).argmin(axis=1))
-    np.testing.assert_allclose(centres, [points[nearest == k].mean(axis=0) for k in range(4)], rtol=1e-12)
+    points = RNG(0).standard_normal((300, 2)) + 9 * RNG(1).permutation(300)[:, None] // 100
+    centres, prices = clusters._kmeans(points, 3)
+    nearest = (((points[:, None] - centres) ** 2).sum(axis=2) + prices).argmin(axis=1)
+    assert np.array_equal(nearest, (clusters._distances(points, centres) + prices).argmin(axis=1))
+    np.testing.assert_allclose(centres, [points[nearest == k].mean(axis=0) for k in range(3)], rtol=1e-12)
 
 
 @pytest.mark.parametrize("count", [1, 0, -3])
@@ -80,6 +83,12 @@ def test_fewer_than_two_are_refused(count):
 def test_too_few_images_are_refused():
     with pytest.raises(DataError, match="heaps: 6 images are too few for 7 clusters; ask for fewer"):
         data.cluster(heaps([3, 3])[0], 7)
-    same = Dataset(np.zeros((50, 4, 4, 1), np.float32), None, "grey", "")
-    with pytest.raises(DataError, match="grey: too few of its images differ for 5 clusters"):
-        data.cluster(same, 5)
+
+
+def test_clusters_without_images_are_left_out():
+    same = Dataset(np.zeros((50, 4, 4, 1), np.float32), None, "grey", "all of them")
+    found = data.cluster(same, 5)
+    assert found.source == "all of them, in 1 clusters" and found.classes == 1 and not found.labels.any()
+    two = Dataset(np.sign(np.arange(50.0) - 20.5).astype(np.float32).reshape(50, 1, 1, 1), None, "two", "")
+    labels = data.cluster(two, 7).labels
+    assert set(labels) == set(range(labels.max() + 1)) and set(labels[:21]).isdisjoint(labels[21:])

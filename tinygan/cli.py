@@ -230,8 +230,8 @@ def _told(options: argparse.Namespace, dataset: data.Dataset, model: models.Mode
         if not options.clusters:
             return dataset, None
         dataset = data.cluster(dataset, options.clusters, options.seed or 0)
-        print(f"They are cut into {options.clusters} clusters, without labels, and both players are told which.")
-        return dataset, options.clusters
+        print(f"They are cut into {dataset.classes} clusters, without labels, and both players are told which.")
+        return dataset, dataset.classes
     if options.clusters:
         raise SettingError("--conditional tells the players the labels, --clusters what is found without: give one")
     if dataset.classes is None:
