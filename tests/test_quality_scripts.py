@@ -127,6 +127,27 @@ def test_a_packed_discriminator_judges_two_at_a_time(bench):
     assert gan.generate(np.zeros((3, gan.latent_size), np.float32)).shape == (3, *stacked.SHAPE)
 
 
+def test_a_label_tells_the_cluster_of_each_channel(bench):
+    """Labels are of the same digits as the images, and both players see each channel's."""
+    stacked = bench("stacked")
+    images = np.broadcast_to(np.arange(50, dtype=np.float32)[:, None, None, None] / 50, (50, 28, 28, 1))
+    clusters = np.arange(50) % stacked.CLUSTERS
+    digits = stacked.tg.data.Dataset(images, clusters, "", "", clustered=True)
+    stack, labels = stacked.triples(digits, seed=3)
+    shown = np.rint(50 * stack[:, 0, 0]).astype(int)
+    assert np.array_equal(labels, clusters[shown] @ [1, 40, 1600]) and len(np.unique(shown)) > 30
+    gan = stacked.build("clusters", seed=0)
+    assert gan.classes == 64_000
+    plain = stacked.triples(stacked.tg.data.Dataset(images, None, "", ""), seed=3)
+    assert np.array_equal(plain[0], stack) and plain[1] is None
+    latents = np.zeros((4, gan.latent_size), np.float32)
+    drawn = gan.generate(latents, np.array([0, 1, 40, 1600]))
+    assert all(not np.array_equal(drawn[0], other) for other in drawn[1:])
+    gan.discriminator_step(stack, labels)  # D's vectors begin at 0
+    logits = gan.discriminator(stacked.tg.Tensor(stack[[0] * 4]), np.array([0, 1, 40, 1600]) + labels[0] // 2).numpy()
+    assert len(np.unique(logits)) > 1
+
+
 def test_an_objective_is_measured_at_its_better_rate(bench, results):
     objectives = bench("objectives")
     entries = {
