@@ -5,8 +5,8 @@ cluster that its digit is in, of 40 that were found in MNIST without labels (dat
 `plain` is `small` as it is. `packed` is the same G against a D that is shown two images at a time (Lin et al. 2018).
 `codes` is the plain D against a G whose latents choose one of ten kinds three times over (nn.OneOf); which of them is
 what digit of which channel, or whether at all, is for G to find out. For `packed` and `codes` learning rates fall to
-nothing over the second half. On 26,000 samples of the averaged generator, as in the papers' tables, the shipped classifier
-reads each channel.
+nothing over the second half. On 26,000 samples of the averaged generator, as in the papers' tables, the shipped
+classifier reads each channel.
 
 In the table of Lin et al. (section 4.2), counted likewise, DCGAN finds 99 modes.
 """
