@@ -19,7 +19,7 @@ from .reduction import summed_backward
 from .rows import Rows, generator_of_rows
 from .workers import Workers
 
-SAMPLE_BATCH = 64
+SAMPLE_BATCH = 250
 STREAM_ROWS = 1024  # so a worker draws few latents that aren't its own, however many workers there are
 PLAYERS = ("generator", "discriminator", "averaged")
 PARTS = (*PLAYERS, "g_optimizer", "d_optimizer")
