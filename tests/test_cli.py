@@ -280,6 +280,32 @@ def test_wrong_clusters_are_told(npy, tmp_path, capsys):
     np.savez(tmp_path / "labelled.npz", images=images, labels=np.arange(20) % 2)
     labelled = ["train", "--data", tmp_path / "labelled.npz", "--out", tmp_path / "never"]
     assert "--clusters what is found without: give one" in fails(capsys, *labelled, "--conditional", "--clusters", "2")
-    assert "count=1" in fails(capsys, *labelled, "--clusters", "1")
+    for number in (1, 1001):
+        assert f"{number} clusters of labelled.npz: 2 to 1000" in fails(capsys, *labelled, "--clusters", number)
     assert "80 images are too few for 81 clusters" in fails(capsys, "train", "--data", npy, "--clusters", "81")
     assert not (tmp_path / "never").exists()
+
+
+def test_images_that_are_the_same_are_not_clustered(tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (1000, 8, 8, 1), np.uint8)
+    images[:700] = 0
+    np.save(tmp_path / "data.npy", images)
+    config = trained(tmp_path, "--data", str(tmp_path / "data.npy"))[1]
+    assert config["classes"] is None and config["options"]["clusters"] == 0
+    assert "Many of them are the same, so they can't be cut into clusters" in capsys.readouterr().out
+    assert trained(tmp_path, "--data", str(tmp_path / "data.npy"), "--clusters", "4")[1]["classes"] > 1
+
+
+def test_samples_of_many_clusters_are_a_grid_like_any_other(tmp_path):
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).integers(0, 256, (80, 8, 8, 1), np.uint8))
+    run, _ = trained(tmp_path, "--data", str(tmp_path / "data.npy"), "--clusters", "20")
+    assert cli.main(["sample", str(run), "--out", str(tmp_path / "grid.png")]) == 0
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.width == grid.height
+    for seed, first in ((0, 0), (1, 4), (2, 8)):  # another seed begins with another cluster
+        drawn = []
+        for label in ([], ["--label", str(first)]):
+            arguments = ["sample", str(run), "--n", "1", "--seed", str(seed), "--out", str(tmp_path / "one.npy")]
+            assert cli.main([*arguments, *label]) == 0
+            drawn.append(np.load(tmp_path / "one.npy"))
+        assert np.array_equal(*drawn)

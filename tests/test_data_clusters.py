@@ -74,9 +74,9 @@ def test_k_means_ends_where_each_centre_is_the_mean_of_its_points():
     np.testing.assert_allclose(centres, [points[nearest == k].mean(axis=0) for k in range(3)], rtol=1e-12)
 
 
-@pytest.mark.parametrize("count", [1, 0, -3])
-def test_fewer_than_two_are_refused(count):
-    with pytest.raises(SettingError, match=f"count={count}.*at least 2"):
+@pytest.mark.parametrize("count", [1, 0, -3, 1001])
+def test_fewer_than_two_are_refused_and_more_than_a_thousand(count):
+    with pytest.raises(SettingError, match=f"{count} clusters of heaps: 2 to 1000 are expected"):
         data.cluster(heaps([3, 3])[0], count)
 
 

@@ -577,7 +577,7 @@ def _count_users(output: Tensor, leading: set[int] | None) -> dict[int, int]:
             key = id(x)
             if key in users:
                 users[key] += 1
-            elif x.requires_grad if leading is None else key in leading:
+            elif (x.requires_grad or x.op is not None) if leading is None else key in leading:
                 users[key] = 1
                 stack.append(x)
     return users

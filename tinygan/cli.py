@@ -8,11 +8,13 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import backend, data, distributed, doctor, metrics, models, runs, sampling
 from ._version import __version__
 from .errors import DataError, SettingError, TinyganError
 from .export import save_safetensors
-from .gan import GAN, generate
+from .gan import COLUMNS, GAN, generate
 from .lessons import commands as lessons
 from .losses import OBJECTIVES
 from .onnx import save_onnx
@@ -127,14 +129,14 @@ def _fit(trainer: Trainer, folder: str | Path, limits: dict[str, Any]) -> None:
 def sample(options: argparse.Namespace) -> None:
     _use_device(options.device)
     generator, latent_size, classes = runs.load_generator(options.run)
-    columns = options.walk or (classes if options.label is None else None)
+    columns = options.walk or (classes if options.label is None and (classes or 0) <= COLUMNS else None)
     if options.walk:
         latents = sampling.walk_latents(options.n or 8, options.walk, latent_size, options.seed)
-        labels = sampling.choose_labels(options.n or 8, classes, options.label)
+        labels = sampling.choose_labels(options.n or 8, classes, options.label, options.seed)
         labels = None if labels is None else labels.repeat(options.walk)  # a walk stays within its class
     else:
         latents = sampling.draw_latents(options.n or 8 * (columns or 8), latent_size, options.seed)
-        labels = sampling.choose_labels(len(latents), classes, options.label)
+        labels = sampling.choose_labels(len(latents), classes, options.label, options.seed)
     out = options.out or os.path.join(options.run, f"{'walk' if options.walk else 'sample'}-{options.seed}.png")
     print("Wrote", sampling.write_images(generate(generator, latents, labels), out, columns))
 
@@ -224,14 +226,7 @@ def _load_data(options: argparse.Namespace) -> data.Dataset:
 def _told(options: argparse.Namespace, dataset: data.Dataset, model: models.Model) -> tuple[data.Dataset, int | None]:
     """The data with the labels that the players are told, its own or clusters', and of how many classes; or None."""
     if not options.conditional:
-        if options.clusters is None:
-            clusters = min(model.clusters, len(dataset) // CLUSTER_IMAGES)
-            options.clusters = clusters if clusters > 1 else 0
-        if not options.clusters:
-            return dataset, None
-        dataset = data.cluster(dataset, options.clusters, options.seed or 0)
-        print(f"They are cut into {dataset.classes} clusters, without labels, and both players are told which.")
-        return dataset, dataset.classes
+        return _clustered(options, dataset, model)
     if options.clusters:
         raise SettingError("--conditional tells the players the labels, --clusters what is found without: give one")
     if dataset.classes is None:
@@ -240,6 +235,26 @@ def _told(options: argparse.Namespace, dataset: data.Dataset, model: models.Mode
         raise SettingError(f"--conditional: {dataset.name} has labels up to {dataset.classes - 1}; number its classes "
                            f"from 0, at most {CLASS_LIMIT}")  # fmt: skip
     return dataset, dataset.classes
+
+
+def _clustered(
+    options: argparse.Namespace, dataset: data.Dataset, model: models.Model
+) -> tuple[data.Dataset, int | None]:
+    """The data in clusters: as many as the options say, or else as the model says, if they come out alike in size."""
+    wanted, asked = options.clusters, options.clusters is not None
+    if not asked:
+        wanted = min(model.clusters, len(dataset) // CLUSTER_IMAGES)
+        options.clusters = 0
+    if wanted == 0 or (wanted == 1 and not asked):
+        return dataset, None
+    clustered = data.cluster(dataset, wanted, options.seed or 0)
+    _, sizes = np.unique(np.asarray(clustered.labels), return_counts=True)
+    if not asked and sizes.max() > 2 * len(dataset) / wanted:
+        print("Many of them are the same, so they can't be cut into clusters; nothing is told.")
+        return dataset, None
+    options.clusters = wanted
+    print(f"They are cut into {len(sizes)} clusters, without labels, and both players are told which.")
+    return clustered, len(sizes)
 
 
 def _describe(name: str, gan: GAN, batch_size: int) -> str:
@@ -324,14 +339,17 @@ def _add_sample(commands: Any) -> None:
         help="draw images from a trained run",
         description="Draw images from the averaged generator of a run.",
         epilog="Examples: tinygan sample RUN --n 100 --out grid.png | --out images (a folder) | --out images.npy "
-        "(float32 (N, H, W, C) in [−1, 1]) | tinygan sample RUN --walk 10 (each row a walk between two digits)",
+        "(float32 (N, H, W, C) in [−1, 1]) | tinygan sample RUN --walk 10 (each row a walk, within its class)",
     )
     add = command.add_argument
     add("run", metavar="RUN", help="the run folder")
     add("--n", type=_positive, metavar="N", help="how many images (64 if not given), or walks (8)")
     add("--seed", type=_whole, default=0, help="which images (0 if not given)")
     add(
-        "--label", type=_whole, metavar="N", help="what to draw, of a conditional run (each class in turn if not given)"
+        "--label",
+        type=_whole,
+        metavar="N",
+        help="which class, or cluster, to draw of a run that was told (each in turn if not given)",
     )
     add("--walk", type=_positive, metavar="STOPS", help="interpolate between pairs of latents, in so many images")
     add("--out", metavar="PATH", help=".png: a grid; .npy: an array; no suffix: a folder of single PNGs "

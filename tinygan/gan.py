@@ -19,7 +19,8 @@ from .reduction import summed_backward
 from .rows import Rows, generator_of_rows
 from .workers import Workers
 
-SAMPLE_BATCH = 250
+SAMPLE_BATCH = 128
+COLUMNS = 16  # of a grid, at most: of so many classes samples show each in a column
 STREAM_ROWS = 1024  # so a worker draws few latents that aren't its own, however many workers there are
 PLAYERS = ("generator", "discriminator", "averaged")
 PARTS = (*PLAYERS, "g_optimizer", "d_optimizer")
@@ -146,12 +147,12 @@ class GAN:
     def sample(self, n: int, seed: int = 0, labels: Any = None) -> np.ndarray[Any, Any]:
         """n images (n, H, W, C) float32 in [−1, 1] from the averaged generator; the first of more are the same.
 
-        labels: of what classes, (n,), if it takes labels; unless given, each class in turn.
+        labels: of what classes, (n,), if it takes labels; unless given, each class in turn (see `in_turn`).
         """
         if n < 0:
             raise SettingError(f"sample: n={n}; a whole number of at least 0 is expected")
         if labels is None and self.classes:
-            labels = np.arange(n) % self.classes
+            labels = in_turn(n, self.classes, seed)
         return self.generate(sample_latents(n, self.latent_size, seed), labels)
 
     def generate(self, latents: np.ndarray[Any, Any], labels: Any = None) -> np.ndarray[Any, Any]:
@@ -261,6 +262,12 @@ class GAN:
 def sample_latents(n: int, latent_size: int, seed: int) -> np.ndarray[Any, Any]:
     """The latents of the samples that a seed stands for: N(0, I), (n, latent_size) float32."""
     return backend.generator(seed, "samples").standard_normal((n, latent_size), np.float32)
+
+
+def in_turn(n: int, classes: int, seed: int) -> np.ndarray[Any, Any]:
+    """What a seed's n samples show, (n,): each class in turn; of many classes, each seed begins with another one."""
+    first = 64 * seed if classes > COLUMNS else 0
+    return (first + np.arange(n)) % classes
 
 
 class Labelled(Module):

@@ -206,8 +206,8 @@ def build_gan(
 ) -> GAN:
     """The named model as a GAN ready to be trained; what is None is as its recipe says.
 
-    classes: how many, for a conditional GAN: class-conditional batch norm in G and a projection in D, but in `mlp`
-    label vectors that are joined to what each player sees.
+    classes: how many, for a conditional GAN: class-conditional batch norm in G (in `small` the first alone) and a
+    projection in D, but in `mlp` label vectors that are joined to what each player sees.
     Raises SettingError for an unknown name or an image shape that the networks can't make.
     """
     model = find_model(name)

@@ -21,7 +21,8 @@ SIMPLE = {nn.ReLU: "Relu", nn.Tanh: "Tanh", nn.Sigmoid: "Sigmoid"}
 def save_onnx(path: str | os.PathLike[str], generator: nn.Module, latent_size: int) -> None:
     """Write a generator, a Sequential, in evaluation mode: input `latents` (N, latent_size), output `images`.
 
-    Images are (N, H, W, C) as everywhere in tinygan, in [−1, 1]; any N.
+    Images are (N, H, W, C) as everywhere in tinygan, in [−1, 1]; any N. If it takes labels, or was told clusters,
+    there is an input `labels` besides, int64 (N,).
     Raises SettingError for another suffix and a layer that isn't translated, FileError.
     """
     check_suffix(path, ".onnx")
@@ -31,17 +32,19 @@ def save_onnx(path: str | os.PathLike[str], generator: nn.Module, latent_size: i
     for layer in generator.layers:
         value = _translate(graph, layer, value)
     graph.add("Identity", [value], result="images")
-    content = graph.content() + _field(11, _value("latents", latent_size))
-    content += _field(12, _value("images", "height", "width", "channels"))
+    content = graph.content() + _field(11, _value("latents", FLOAT, latent_size))
+    content += _field(11, _value("labels", INT64)) if generator.takes_labels else b""
+    content += _field(12, _value("images", FLOAT, "height", "width", "channels"))
     model = _field(1, IR_VERSION) + _field(2, "tinygan") + _field(7, content) + _field(8, _field(2, OPSET))
     with atomic_write(path) as file:
         file.write(model)
 
 
 class Graph:
-    """Operators, of values that have names."""
+    """Operators, of values that have names; `axes`: how many the last of them has."""
 
     def __init__(self) -> None:
+        self.axes = 2
         self.nodes: list[bytes] = []
         self.constants: list[bytes] = []
 
@@ -77,12 +80,19 @@ def _translate(graph: Graph, layer: nn.Module, x: str) -> str:
         x = graph.add("MatMul", [x, layer.normalised_weight().numpy()])
         return graph.add("Add", [x, layer.bias.numpy()]) if layer.use_bias else x
     if isinstance(layer, nn.BatchNorm):
-        scale = layer.gamma.numpy() / np.sqrt(layer.running_variance.numpy() + np.float32(layer.eps))
-        x = graph.add("Mul", [x, scale])
-        return graph.add("Add", [x, layer.beta.numpy() - layer.running_mean.numpy() * scale])
+        scale, shift = _scale_and_shift(layer, layer.gamma.numpy(), layer.beta.numpy())
+        return graph.add("Add", [graph.add("Mul", [x, scale]), shift])
+    if isinstance(layer, nn.ConditionalBatchNorm):
+        places = np.array([-1, *[1] * (graph.axes - 2), layer.gamma.shape[1]], np.int64)
+        tables = _scale_and_shift(layer.normalise, layer.gamma.numpy(), layer.beta.numpy())
+        scale, shift = (graph.add("Reshape", [graph.add("Gather", [table, "labels"]), places]) for table in tables)
+        return graph.add("Add", [graph.add("Mul", [x, scale]), shift])
+    if isinstance(layer, nn.JoinLabels) and graph.axes == 2:
+        return graph.add("Concat", [x, graph.add("Gather", [layer.embedding.weight.numpy(), "labels"])], axis=1)
     if isinstance(layer, nn.OneOf):
         return _one_of(graph, layer, x)
     if isinstance(layer, nn.Reshape):
+        graph.axes = 1 + len(layer.shape)
         return graph.add("Reshape", [x, np.array([0, *layer.shape], np.int64)])  # 0: as in the input, N
     if isinstance(layer, nn.LeakyReLU):
         return graph.add("LeakyRelu", [x], alpha=float(layer.slope))
@@ -91,6 +101,12 @@ def _translate(graph: Graph, layer: nn.Module, x: str) -> str:
     if isinstance(layer, nn.Dropout):
         return x  # it does nothing in evaluation
     raise SettingError(f"ONNX: {layer.describe():.60} isn't translated; export the weights as .safetensors")
+
+
+def _scale_and_shift(norm: nn.BatchNorm, gamma: np.ndarray[Any, Any], beta: np.ndarray[Any, Any]) -> tuple[Any, Any]:
+    """γ (x − mean) / √(variance + ε) + β as scale · x + shift."""
+    scale = gamma / np.sqrt(norm.running_variance.numpy() + np.float32(norm.eps))
+    return scale, beta - norm.running_mean.numpy() * scale
 
 
 def _one_of(graph: Graph, layer: nn.OneOf, x: str) -> str:
@@ -138,10 +154,10 @@ def _tensor(name: str, array: np.ndarray[Any, Any]) -> bytes:
     return b"".join(_field(1, n) for n in array.shape) + _field(2, kind) + _field(8, name) + _field(9, plain.tobytes())
 
 
-def _value(name: str, *sizes: int | str) -> bytes:
-    """A float32 array (N, *sizes), sizes by number or by name."""
+def _value(name: str, kind: int, *sizes: int | str) -> bytes:
+    """An array (N, *sizes) of this kind of numbers, sizes by number or by name."""
     dims = b"".join(_field(1, _field(1 if isinstance(n, int) else 2, n)) for n in ("N", *sizes))
-    return _field(1, name) + _field(2, _field(1, _field(1, FLOAT) + _field(2, dims)))
+    return _field(1, name) + _field(2, _field(1, _field(1, kind) + _field(2, dims)))
 
 
 def _field(number: int, value: int | str | bytes) -> bytes:

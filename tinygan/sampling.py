@@ -10,7 +10,7 @@ import numpy as np
 from . import plotting
 from .errors import FileError, SettingError
 from .files import atomic_write
-from .gan import sample_latents
+from .gan import in_turn, sample_latents
 
 Array = np.ndarray[Any, Any]
 
@@ -22,7 +22,7 @@ def draw_latents(n: int, latent_size: int, seed: int = 0) -> Array:
     return sample_latents(n, latent_size, seed)
 
 
-def choose_labels(n: int, classes: int | None, label: int | None = None) -> Array | None:
+def choose_labels(n: int, classes: int | None, label: int | None = None, seed: int = 0) -> Array | None:
     """What n samples should show, (n,): all `label`, or each class in turn; None for a generator without classes.
 
     Raises SettingError for a label that the generator doesn't know.
@@ -30,12 +30,12 @@ def choose_labels(n: int, classes: int | None, label: int | None = None) -> Arra
     if classes is None:
         if label is not None:
             raise SettingError(
-                f"label {label}: this generator can't be told what to draw; train one with --conditional"
+                f"label {label}: this generator can't be told what to draw; train one with --conditional, or --clusters"
             )
         return None
     if label is not None and not 0 <= label < classes:
         raise SettingError(f"label {label}: the generator draws {classes} classes, 0 to {classes - 1}")
-    return np.arange(n) % classes if label is None else np.full(n, label)
+    return in_turn(n, classes, seed) if label is None else np.full(n, label)
 
 
 def walk_latents(n: int, stops: int, latent_size: int, seed: int = 0) -> Array:

@@ -72,7 +72,7 @@ def parallel_for(work: Callable[[int], object], count: int) -> None:
     For results that don't depend on the number of threads, each index must be a piece of work of its own,
     cut by sizes alone, that writes to a place of its own.
     """
-    _prepare_process()
+    prepare_process()
     indices = itertools.count()
 
     def drain() -> None:
@@ -254,7 +254,7 @@ def _container_limit() -> int:
         return sys.maxsize
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
     """Once, before the first kernel: BLAS at one thread, and freed memory kept."""
     global _prepared
     if _prepared is None:

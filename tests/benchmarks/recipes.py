@@ -115,7 +115,7 @@ def train_tinygan(name: str, seed: int, steps: int, images: Dataset) -> np.ndarr
     if gan.classes and not labels:
         images = cluster(images, gan.classes, seed)
     tg.Trainer(gan, images, None, BATCH, decay=decay).fit(steps=steps)
-    told = choose_labels(metrics.sources.SAMPLES, gan.classes)
+    told = choose_labels(metrics.sources.SAMPLES, gan.classes, seed=seed)
     return generate(gan.averaged, draw_latents(metrics.sources.SAMPLES, LATENTS, seed), told)
 
 

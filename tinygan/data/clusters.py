@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from ..backend import generator
 from ..errors import DataError, SettingError
+from ..threads import prepare_process
 from .dataset import Dataset, Images
 
 Points = NDArray[np.float64]
 LEARNT_FROM = 20_000  # images
+MOST = 1000  # clusters
 ROUNDS = 40
 NUMBERS = 256  # of an image at most, that distances are of
 PACE = 0.1  # at which prices rise, at first: of the images' variance, for a cluster twice as large as its share
@@ -21,20 +23,24 @@ def cluster(data: Dataset, count: int, seed: int = 0) -> Dataset:
 
     k-means (Lloyd 1982) on small versions of the images, with a price for each cluster: an image x belongs to the
     cluster with the least ‖x − centre‖² + price, and the price rises while the cluster is larger than its share. So a
-    generator that draws each cluster equally often draws what the data has as often as the data has it.
+    generator that draws each cluster equally often draws what the data has as often as the data has it. Images that are
+    the same can't be parted, though: if there are many of them, their cluster is larger.
     GANs told such clusters: Sage et al. 2018 (arXiv 1712.04407), Liu et al. 2020 (arXiv 2006.10728).
     Clusters that stay without images, as where hardly any images differ, are left out. Raises SettingError for fewer
-    than 2, DataError for more than there are images.
+    than 2 or more than 1000, DataError for more than there are images.
     """
-    if count < 2:
-        raise SettingError(f"cluster(count={count}): at least 2 clusters are expected")
+    if not 2 <= count <= MOST:
+        raise SettingError(f"{count} clusters of {data.name}: 2 to {MOST} are expected")
+    prepare_process()  # BLAS at one thread: its own are slow beside others
     points = _small(data.images)
     if len(points) < count:
         raise DataError(f"{data.name}: {len(points)} images are too few for {count} clusters; ask for fewer")
     chosen = generator(seed, "clusters").permutation(len(points))[:LEARNT_FROM]
     labels = _evened(points, *_kmeans(points[chosen], count))
     kept, labels = np.unique(labels, return_inverse=True)
-    return replace(data, labels=labels, clustered=True, source=f"{data.source}, in {len(kept)} clusters")
+    return replace(
+        data, labels=labels.astype(np.int64), clustered=True, source=f"{data.source}, in {len(kept)} clusters"
+    )
 
 
 def _small(images: Images) -> Points:

@@ -32,7 +32,7 @@ def classes_read(gan: GAN, data: Dataset) -> str | None:
             "or nothing yet that looks like one."
         )
     if missing:
-        told = "" if gan.classes else ", or tell G the class: --conditional"
+        told = "" if gan.classes and not data.clustered else ", or tell G what to draw: --conditional, or --clusters"
         return (
             f"Of {READ} samples the classifier reads less than {MISSING:.0%} each as {', '.join(missing)}: G may have "
             f"lost these classes. Train longer, or with MinibatchStdDev in D{told}."

@@ -22,7 +22,7 @@ def find_samples(place: str | os.PathLike[str], n: int | None = None, seed: int 
     if runs.is_run(path):
         trained = runs.load_generator(path)
         latents = sampling.draw_latents(SAMPLES if n is None else n, trained.latent_size, seed)
-        labels = sampling.choose_labels(len(latents), trained.classes)
+        labels = sampling.choose_labels(len(latents), trained.classes, seed=seed)
         images = generate(trained.generator, latents, labels)
         source = f"{len(images):,} samples of the averaged generator in {path}, seed {seed}"
         return Dataset(images, labels, f"the run {path}", source, clustered=_data_of(path).get("clustered") is True)
