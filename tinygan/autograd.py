@@ -513,11 +513,11 @@ def _run_backward(
         )
     grad_output = _checked_grad_output(output, grad_output)
     missing = {id(x): x for x in wanted or ()}
-    wanted_ids = None if wanted is None else set(missing)
-    users = _count_users(output, None if wanted_ids is None else _leading(output, wanted_ids))
+    wanted_ids = set(missing)
+    users = _count_users(output, None if wanted is None else _leading(output, wanted_ids))
     with _setting(_recording, create_graph), _setting(_debugging, _debugging.get()):
         for tensor, gradient in _sweep(output, grad_output, users, create_graph, retain_graph):
-            if tensor.op is None if wanted_ids is None else id(tensor) in wanted_ids:
+            if id(tensor) in wanted_ids or (wanted is None and tensor.op is None):
                 missing.pop(id(tensor), None)
                 deliver(tensor, gradient)
         for x in missing.values():

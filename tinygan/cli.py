@@ -14,7 +14,7 @@ from . import backend, data, distributed, doctor, metrics, models, runs, samplin
 from ._version import __version__
 from .errors import DataError, SettingError, TinyganError
 from .export import save_safetensors
-from .gan import COLUMNS, GAN, generate
+from .gan import GAN, class_columns, generate
 from .lessons import commands as lessons
 from .losses import OBJECTIVES
 from .onnx import save_onnx
@@ -129,7 +129,7 @@ def _fit(trainer: Trainer, folder: str | Path, limits: dict[str, Any]) -> None:
 def sample(options: argparse.Namespace) -> None:
     _use_device(options.device)
     generator, latent_size, classes = runs.load_generator(options.run)
-    columns = options.walk or (classes if options.label is None and (classes or 0) <= COLUMNS else None)
+    columns = options.walk or (class_columns(classes) if options.label is None else None)
     if options.walk:
         latents = sampling.walk_latents(options.n or 8, options.walk, latent_size, options.seed)
         labels = sampling.choose_labels(options.n or 8, classes, options.label, options.seed)

@@ -264,9 +264,14 @@ def sample_latents(n: int, latent_size: int, seed: int) -> np.ndarray[Any, Any]:
     return backend.generator(seed, "samples").standard_normal((n, latent_size), np.float32)
 
 
+def class_columns(classes: int | None) -> int | None:
+    """How many columns a grid of samples has, one a class; None where there are no classes, or too many."""
+    return classes if classes and classes <= COLUMNS else None
+
+
 def in_turn(n: int, classes: int, seed: int) -> np.ndarray[Any, Any]:
     """What a seed's n samples show, (n,): each class in turn; of many classes, each seed begins with another one."""
-    first = 64 * seed if classes > COLUMNS else 0
+    first = 0 if class_columns(classes) else 64 * seed
     return (first + np.arange(n)) % classes
 
 

@@ -19,7 +19,7 @@ from .data import Dataset
 from .diagnosis import Diagnosis, Watch, classes_read, in_words
 from .errors import DataError, NonFiniteError, SettingError, ShapeError, TinyganError
 from .files import only_writer
-from .gan import COLUMNS, GAN, PLAYERS, in_turn
+from .gan import GAN, PLAYERS, class_columns, in_turn
 from .optim import falling
 from .progress import Progress, say
 from .recording import Recorder
@@ -91,7 +91,7 @@ class Trainer:
         if classes is not None and not 0 < (self.data.classes or 0) <= classes:
             have = "no labels" if self.data.classes is None else f"labels up to {self.data.classes - 1}"
             raise DataError(f"{self.data.name} has {have}, but this GAN is conditional, of {classes} classes")
-        self.columns = classes if classes and classes <= COLUMNS else 8  # a class each, or just so
+        self.columns = class_columns(classes) or 8
         shown = 64 // self.columns * self.columns
         self.latents = backend.generator(gan.seed, "grid").standard_normal((shown, gan.latent_size), np.float32)
         self.labels = in_turn(shown, classes, gan.seed) if classes else None

@@ -58,9 +58,9 @@ def _kmeans(points: Points, count: int) -> tuple[Points, Points]:
     for i in range(ROUNDS):
         nearest = (_distances(points, centres) + prices).argmin(axis=1)
         members = np.equal.outer(np.arange(count), nearest).astype(np.float64)
-        sizes = members.sum(axis=1)
+        sizes = np.bincount(nearest, minlength=count)
         centres = np.where(sizes[:, None] > 0, members @ points / np.maximum(sizes, 1)[:, None], centres)
-        prices += PACE * (1 - i / ROUNDS) * variance * (sizes * count / len(points) - 1)
+        prices += _rise(sizes, i / ROUNDS, variance)
     return centres, prices
 
 
@@ -70,9 +70,15 @@ def _evened(points: Points, centres: Points, prices: Points) -> NDArray[np.int64
     labels: NDArray[np.int64] = (distances + prices).argmin(axis=1)
     for i in range(rounds):
         sizes = np.bincount(labels, minlength=len(prices))
-        prices = prices + PACE * (1 - i / rounds) * variance * (sizes * len(prices) / len(points) - 1)
+        prices = prices + _rise(sizes, i / rounds, variance)
         labels = (distances + prices).argmin(axis=1)
     return labels
+
+
+def _rise(sizes: NDArray[np.int_], done: float, variance: float) -> Points:
+    """How the price of each cluster changes, (count,): up where it is larger than its share, less when more is done."""
+    rise: Points = PACE * (1 - done) * variance * (sizes * len(sizes) / sizes.sum() - 1)
+    return rise
 
 
 def _distances(points: Points, centres: Points) -> Points:
