@@ -199,6 +199,7 @@ def test_walks_go_from_draw_to_draw_at_the_same_length():
 
 def test_doctor(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TINYGAN_DATA", str(tmp_path))
+    monkeypatch.delenv("TINYGAN_OFFLINE", raising=False)
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache")
     assert cli.main(["doctor"]) == 0
     said = capsys.readouterr().out
