@@ -16,6 +16,7 @@ from ..threads import parallel_for
 
 CHUNK_BYTES = 1 << 19  # of one array in element-wise work: a few of them fit into a core's own cache
 CACHE_LINE = 64  # bytes
+SMALL_PRODUCT = 10**6  # multiplications of a product that OpenBLAS does in place, without packing its operands first
 WORTH_A_THREAD = 3 << 20  # bytes of one array in element-wise work: with less, a second thread costs more than it gains
 
 _local = threading.local()
@@ -44,6 +45,12 @@ def cut(length: int, most: int) -> list[slice]:
     count += count > 1 and count % 2  # an even number, so that two threads end together
     size = max(1, -(-length // max(1, count)))
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+
+
+def per_product(count: int, multiplications: int) -> int:
+    """How many of these to multiply at a time, where one takes so many multiplications: of one size, that divides."""
+    most = SMALL_PRODUCT // max(1, multiplications)
+    return next((k for k in range(min(most, count), 0, -1) if count % k == 0), count)
 
 
 def for_chunks(work: Callable[[slice], object], length: int, most: int) -> None:

@@ -19,13 +19,13 @@ import numpy as np
 from ..backend import Array
 from ..threads import parallel_for
 from . import cupy_kernels as simple
-from .chunks import aligned, for_chunks, scratch
+from . import numpy_fourier as fourier
+from .chunks import SMALL_PRODUCT, aligned, for_chunks, per_product, scratch
 from .geometry import Padding, Pair, conv_output_size
 
 STRIP_BYTES = 1 << 23  # of the strips of one chunk of images, at most
 IMAGES = 32  # of a chunk, at most; of batches above 128 a quarter
 LANES = 4  # partial sums of a filter's gradient over the batch
-SMALL_PRODUCT = 10**6  # multiplications of a product that OpenBLAS does in place, without packing its operands first
 NARROW = 8  # numbers side by side in memory: with less, the inner loop of a copy isn't worth its start
 
 
@@ -95,7 +95,7 @@ def _strips(x: Array, kernel: int, stride: int, offset: int, cols: int) -> Array
 def _products(strips: Array, filters: Array, stride: int, runs: tuple[Run, ...], rows: int) -> Array:
     """(N, cols, H, K), (KH, K, O) -> (rows, N, cols, O), in scratch: for each run its rows of strips times filters."""
     (n, cols, _, _), out = strips.shape, filters.shape[-1]
-    images = _images_per_product(n, cols * filters.size)
+    images = per_product(n, cols * filters.size)
     product = scratch("product", (rows, n // images, images * cols, out), strips.dtype)
     s_n, s_cols, s_rows, s_numbers = strips.strides
     for run in runs:
@@ -105,12 +105,6 @@ def _products(strips: Array, filters: Array, stride: int, runs: tuple[Run, ...],
         steps = (stride * s_rows, images * s_n, s_cols, s_numbers)
         np.matmul(np.ndarray(shape, strips.dtype, strips, start, steps), seen, out=product[run.rows])
     return product.reshape(rows, n, cols, out)
-
-
-def _images_per_product(images: int, multiplications: int) -> int:
-    """How many of these images to multiply at a time, where one takes so many multiplications."""
-    most = SMALL_PRODUCT // max(1, multiplications)
-    return next((k for k in range(min(most, images), 0, -1) if images % k == 0), images)
 
 
 def _images_per_chunk(n: int, image: int) -> int:
@@ -131,6 +125,8 @@ def _im2col(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
 
 
 def conv(x: Array, w: Array, stride: Pair, padding: Padding, bias: Array | float = 0) -> Array:
+    if fourier.is_faster(x.shape, w.shape, stride, padding):
+        return fourier.conv(x, w, padding, bias)
     n, height, width, channels = x.shape
     kh, kw, _, out = w.shape
     rows = conv_output_size(height, kh, stride[0], padding[0])
@@ -158,6 +154,8 @@ def conv_input_gradient(
 ) -> Array:
     n, rows, cols, out = grad.shape
     _, kw, channels, _ = w.shape
+    if fourier.is_faster((n, *size, channels), w.shape, stride, padding):
+        return fourier.conv_input_gradient(grad, w, padding, bias)
     x = np.empty((n, *size, channels), np.result_type(grad, w))
     work = _scatter(w, stride, padding) if channels < NARROW else _gather(w, stride, padding, (rows, *size))
     for_chunks(lambda s: work(grad[s], bias, x[s]), n, _images_per_chunk(n, rows * cols * kw * out * x.itemsize))
@@ -209,6 +207,8 @@ def _gather(w: Array, stride: Pair, padding: Padding, sizes: tuple[int, int, int
 
 def conv_filter_gradient(x: Array, grad: Array, stride: Pair, padding: Padding, kernel: Pair) -> Array:
     (n, _, cols, out), (_, height, _, channels) = grad.shape, x.shape
+    if fourier.is_faster(x.shape, (*kernel, channels, out), stride, padding):
+        return fourier.conv_filter_gradient(x, grad, padding, kernel)
     line = kernel[1] * channels
     images = _images_per_chunk(n, height * cols * line * x.itemsize)
     lane = -(-n // LANES)
