@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygan as tg
-from tinygan.kernels import cupy_kernels, numpy_kernels
+from tinygan.kernels import cupy_kernels, numpy_fourier, numpy_kernels
 
 PAD = ((1, 2), (0, 1))
 TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
@@ -23,6 +23,13 @@ def conv_arguments(n, size, channels, out, kernel, stride, padding):
     y = cupy_kernels.conv(x, w, stride, padding)
     (grad,) = draw(y.shape, seed=1)
     return x, w, grad
+
+
+FOURIER = [  # more images than are transformed at a time; a kernel as large as its image; stride 2
+    (140, (5, 5), 20, 24, (5, 5), (1, 1), ((2, 2), (2, 2))),
+    (70, (5, 4), 40, 30, (5, 4), (1, 1), ((4, 3), (3, 2))),
+    (150, (10, 10), 12, 40, (5, 5), (2, 2), ((1, 2), (1, 2))),
+]
 
 
 def cases():
@@ -69,6 +76,7 @@ def cases():
         (5, (11, 10), 6, 9, (6, 4), (2, 2), ((4, 3), (1, 5))),
         (4, (10, 9), 3, 5, (3, 3), (3, 3), ((2, 0), (0, 1))),
         (6, (12, 9), 9, 4, (4, 3), (2, 1), ((0, 5), (2, 0))),
+        *FOURIER,
     ):
         x, w, grad = conv_arguments(n, size, channels, out, kernel, stride, padding)
         b, c = draw((out,), (channels,))
@@ -160,6 +168,42 @@ def test_fast_equals_simple(name, arguments, dtype):
         assert r.dtype == dtype and r.shape == e.shape
         scale = 0 if name in ("tanh", "sigmoid", "softplus", "leaky_relu") else scale_of(name, arguments, e)
         np.testing.assert_allclose(r, e, rtol=tolerance, atol=tolerance * scale)
+
+
+def test_some_of_these_convolutions_are_by_fourier_transforms():
+    for n, size, channels, out, kernel, stride, padding in FOURIER:
+        assert numpy_fourier.is_faster((n, *size, channels), (*kernel, channels, out), stride, padding)
+    assert not numpy_fourier.is_faster((64, 14, 14, 32), (4, 4, 32, 64), (2, 2), ((1, 1), (1, 1)))
+
+
+@TYPES
+@pytest.mark.parametrize(
+    "size, kernel, stride, padding",
+    [
+        ((7, 7), (5, 5), (1, 1), ((2, 2), (2, 2))),
+        ((4, 6), (3, 4), (1, 1), ((1, 2), (0, 3))),
+        ((5, 5), (5, 5), (1, 1), ((0, 0), (0, 0))),
+        ((1, 9), (1, 7), (1, 1), ((0, 0), (6, 0))),
+        ((14, 12), (5, 5), (2, 2), ((1, 2), (2, 2))),
+        ((15, 12), (5, 3), (3, 2), ((4, 0), (2, 0))),
+        ((15, 12), (2, 3), (3, 1), ((0, 0), (1, 2))),
+        ((12, 12), (1, 2), (3, 3), ((0, 0), (0, 0))),
+        ((2, 2), (2, 2), (2, 2), ((0, 1), (1, 1))),
+    ],
+)
+def test_convolutions_by_fourier_transforms_of_any_geometry(size, kernel, stride, padding, dtype):
+    """Also of those for which it isn't faster."""
+    x, w, grad = conv_arguments(37, size, 3, 4, kernel, stride, padding)
+    b, c = draw((4,), (3,))
+    for name, arguments in (
+        ("conv", (x, w, stride, padding, b)),
+        ("conv_input_gradient", (grad, w, stride, padding, size, c)),
+        ("conv_filter_gradient", (x, grad, stride, padding, kernel)),
+    ):
+        expected, result = run(cupy_kernels, name, arguments)[0], run(numpy_fourier, name, convert(arguments, dtype))[0]
+        tolerance = 1e-12 if dtype == np.float64 else 2e-5
+        assert result.dtype == dtype and result.shape == expected.shape
+        np.testing.assert_allclose(result, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 def scattered(a):

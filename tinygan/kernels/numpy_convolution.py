@@ -126,7 +126,7 @@ def _im2col(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
 
 def conv(x: Array, w: Array, stride: Pair, padding: Padding, bias: Array | float = 0) -> Array:
     if fourier.is_faster(x.shape, w.shape, stride, padding):
-        return fourier.conv(x, w, padding, bias)
+        return fourier.conv(x, w, stride, padding, bias)
     n, height, width, channels = x.shape
     kh, kw, _, out = w.shape
     rows = conv_output_size(height, kh, stride[0], padding[0])
@@ -155,7 +155,7 @@ def conv_input_gradient(
     n, rows, cols, out = grad.shape
     _, kw, channels, _ = w.shape
     if fourier.is_faster((n, *size, channels), w.shape, stride, padding):
-        return fourier.conv_input_gradient(grad, w, padding, bias)
+        return fourier.conv_input_gradient(grad, w, stride, padding, size, bias)
     x = np.empty((n, *size, channels), np.result_type(grad, w))
     work = _scatter(w, stride, padding) if channels < NARROW else _gather(w, stride, padding, (rows, *size))
     for_chunks(lambda s: work(grad[s], bias, x[s]), n, _images_per_chunk(n, rows * cols * kw * out * x.itemsize))
@@ -208,7 +208,7 @@ def _gather(w: Array, stride: Pair, padding: Padding, sizes: tuple[int, int, int
 def conv_filter_gradient(x: Array, grad: Array, stride: Pair, padding: Padding, kernel: Pair) -> Array:
     (n, _, cols, out), (_, height, _, channels) = grad.shape, x.shape
     if fourier.is_faster(x.shape, (*kernel, channels, out), stride, padding):
-        return fourier.conv_filter_gradient(x, grad, padding, kernel)
+        return fourier.conv_filter_gradient(x, grad, stride, padding, kernel)
     line = kernel[1] * channels
     images = _images_per_chunk(n, height * cols * line * x.itemsize)
     lane = -(-n // LANES)
