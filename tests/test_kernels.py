@@ -28,7 +28,7 @@ def conv_arguments(n, size, channels, out, kernel, stride, padding):
 FOURIER = [  # more images than are transformed at a time; a kernel as large as its image; stride 2
     (140, (5, 5), 20, 24, (5, 5), (1, 1), ((2, 2), (2, 2))),
     (70, (5, 4), 40, 30, (5, 4), (1, 1), ((4, 3), (3, 2))),
-    (150, (10, 10), 12, 40, (5, 5), (2, 2), ((1, 2), (1, 2))),
+    (150, (8, 8), 12, 40, (6, 6), (2, 2), ((2, 3), (3, 2))),
 ]
 
 
