@@ -17,6 +17,7 @@ from .ops.normalization import ALONE
 from .optim import Optimizer, step_count
 from .reduction import summed_backward
 from .rows import Rows, generator_of_rows
+from .threads import parallel_for
 from .workers import Workers
 
 SAMPLE_BATCH = 128
@@ -299,13 +300,21 @@ def generate(generator: Module, latents: Any, labels: Any = None) -> np.ndarray[
     latents = np.asarray(latents)
     if generator.takes_labels and np.shape(labels) != latents.shape[:1]:
         raise ShapeError(f"{len(latents)} latents need as many labels; their shape is {np.shape(labels)}")
-    parts = []
+    starts = range(0, max(1, len(latents)), SAMPLE_BATCH)
+    parts: list[Any] = [None] * len(starts)
+
+    def draw(i: int) -> None:
+        batch = slice(starts[i], starts[i] + SAMPLE_BATCH)
+        z = place_like(generator, _filled_up(latents[batch]))
+        y = _filled_up(np.asarray(labels)[batch]) if generator.takes_labels else None
+        parts[i] = call(generator, z, y).numpy()[: len(latents[batch])]
+
     with no_grad():
-        for start in range(0, max(1, len(latents)), SAMPLE_BATCH):
-            batch = slice(start, start + SAMPLE_BATCH)
-            z = place_like(generator, _filled_up(latents[batch]))
-            y = _filled_up(np.asarray(labels)[batch]) if generator.takes_labels else None
-            parts.append(call(generator, z, y).numpy()[: len(latents[batch])])
+        if generator.parameters()[0].device == "cpu":
+            parallel_for(draw, len(starts))
+        else:
+            for i in range(len(starts)):
+                draw(i)
     return np.concatenate(parts)
 
 
