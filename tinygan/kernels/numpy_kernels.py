@@ -110,11 +110,11 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
 
 def batch_norm(x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, eps: float) -> Array:
     scale = gamma * (variance + eps) ** -0.5
+    shift = beta - mean * scale
 
     def chunk(rows: Array, y: Array) -> None:
-        np.subtract(rows, mean, out=y)
-        y *= scale
-        y += beta
+        np.multiply(rows, scale, out=y)
+        y += shift
 
     return by_rows(chunk, x, width=x.shape[-1])
 
@@ -174,7 +174,16 @@ def spectral_norm_gradient(grad: Array, w: Array, v: Array, u: Array, sigma: Arr
 # ---------------------------------------------------------------- optimisers: in place
 
 sgd_step = simple.sgd_step
-average_step = simple.average_step
+
+
+def average_step(average: Array, value: Array, decay: float) -> None:
+    averages, values = average.reshape(-1, 1), value.reshape(-1, 1)
+
+    def chunk(_: int, s: slice) -> None:
+        averages[s] *= decay
+        averages[s] += np.multiply(values[s], 1 - decay, out=scratch("average", values[s].shape, value.dtype))
+
+    for_rows(chunk, averages)
 
 
 def adam_step(
