@@ -125,16 +125,22 @@ def test_in_ds_step_the_generator_records_nothing(monkeypatch):
     assert not fake.requires_grad and fake.op is None
 
 
-def test_real_and_fake_go_through_d_apart():
-    """Batch norm in D would mix their statistics; and G's batch norm uses the batch, as in its own step."""
-    g, d = players()
+@pytest.mark.parametrize(("norm", "batches"), [(nn.BatchNorm, [8, 8]), (nn.LayerNorm, [16])])
+def test_real_and_fake_go_through_d_together_or_apart(norm, batches, monkeypatch):
+    """Apart where batch norm in D would mix their statistics; and G's batch norm uses the batch, as in its own step."""
+    g, d = players(norm=norm)
+    d.layers[0] = nn.Conv(1, 4, 3, stride=2, padding="same", rng=RNG(5))  # spectral vectors move with each pass
+    d.layers[5] = nn.Dense(16, 3, rng=RNG(6))
     d.layers[2] = nn.Dropout(0)  # so that the step can be repeated by hand
     g.layers[3] = nn.Dropout(0)
     gan = make(networks=(g, d), seed=4)
     g, d = copy.deepcopy((g, d))
     fake = g(gan.latents(8, "latents for D", 0))
     expected = losses.non_saturating.discriminator(d(Tensor(REAL)), d(fake.detach()))
+    seen, forward = [], nn.Flatten.forward
+    monkeypatch.setattr(nn.Flatten, "forward", lambda self, x: seen.append(len(x)) or forward(self, x))
     assert gan.discriminator_step(REAL).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert seen == batches
     for name, buffer in gan.discriminator.named_buffers().items():
         np.testing.assert_allclose(buffer.numpy(), d.named_buffers()[name].numpy(), rtol=1e-5, atol=1e-6)
 

@@ -5,6 +5,7 @@ import pytest
 
 from tinygan import Tensor, gradcheck, nn
 from tinygan.errors import SettingError, ShapeError
+from tinygan.nn.batches import ONE_BY_ONE, one_by_one
 
 
 def numbers(*shape):
@@ -55,3 +56,31 @@ def test_refusals():
     for make in (nn.Pack, nn.MinibatchStdDev):
         with pytest.raises(SettingError, match="a whole number of at least 1"):
             make(0)
+
+
+def test_which_networks_treat_their_examples_one_by_one():
+    """Those of known layers that do; a user's own, which may do anything, are not taken for such."""
+
+    class Own(nn.Sequential):
+        pass
+
+    inside = [nn.Conv(1, 2, 3), nn.LayerNorm(2), nn.LeakyReLU(), nn.Dropout(0.1), nn.Flatten()]
+    assert one_by_one(nn.Sequential(*inside, nn.Sequential(nn.Dense(8, 1))))
+    for other in (Own(*inside), nn.BatchNorm(2), nn.ConditionalBatchNorm(2, 3), nn.Pack(2), nn.MinibatchStdDev()):
+        assert not one_by_one(nn.Sequential(*inside, nn.Sequential(other)))
+
+
+@pytest.mark.parametrize("layer", sorted(ONE_BY_ONE - {nn.Sequential}, key=lambda kind: kind.__name__))
+def test_those_layers_do(layer):
+    """To rounding: a batch in other company gives the same."""
+    labels = np.array([0, 2, 1, 2])
+    settings = {
+        nn.Conv: (2, 3, 3), nn.ConvTranspose: (2, 3, 3), nn.Dense: (2, 3), nn.Dropout: (0.0,), nn.Embedding: (3, 2),
+        nn.JoinLabels: (3, (5, 5)), nn.LayerNorm: (2,), nn.Projection: (2, 3), nn.Reshape: (50,),
+    }  # fmt: skip
+    module = layer(*settings.get(layer, ()))
+    x = labels if layer is nn.Embedding else numbers(4, 2) if layer is nn.Projection else numbers(4, 5, 5, 2)
+    x = Tensor(x if layer is nn.Embedding else x.astype(np.float32))
+    told = (labels,) if module.takes_labels else ()
+    whole, alone = module(x, *told).numpy(), module(x[1:2], *(t[1:2] for t in told)).numpy()
+    np.testing.assert_allclose(whole[1:2], alone, rtol=1e-5, atol=1e-6)

@@ -185,8 +185,11 @@ def test_synchronised_batch_norm_is_that_of_the_whole_batch(shape, create_graph)
 # ---------------------------------------------------------------- the game
 
 
-def conv_gan(seed=0):
-    """All that could tell workers from one: batch norm in both players, dropout, spectral norm."""
+def conv_gan(seed=0, norm=nn.BatchNorm):
+    """All that could tell workers from one: batch norm in both players, dropout, spectral norm.
+
+    norm: in D; with LayerNorm D treats images one by one, so real and fake ones pass it together.
+    """
     rng = np.random.default_rng(seed)
     g = nn.Sequential(
         nn.Dense(5, 4 * 4 * 6, rng=rng), nn.BatchNorm(96), nn.LeakyReLU(), nn.Reshape(4, 4, 6),
@@ -195,7 +198,7 @@ def conv_gan(seed=0):
     )  # fmt: skip
     d = nn.Sequential(
         nn.Conv(1, 4, 4, stride=2, padding="same", spectral_norm=True, rng=rng), nn.LeakyReLU(), nn.Dropout(0.3),
-        nn.Conv(4, 4, 3, padding="same", rng=rng), nn.BatchNorm(4), nn.LeakyReLU(), nn.Flatten(), nn.Dropout(0.5),
+        nn.Conv(4, 4, 3, padding="same", rng=rng), norm(4), nn.LeakyReLU(), nn.Flatten(), nn.Dropout(0.5),
         nn.Dense(64, 1, rng=rng),
     )  # fmt: skip
     g.to("float64"), d.to("float64")
@@ -203,9 +206,9 @@ def conv_gan(seed=0):
     return tg.GAN(g, d, "non-saturating", *optimizers, latent_size=5, seed=seed)
 
 
-def steps(workers, batch, count=3, synchronised=True, objective=None):
+def steps(workers, batch, count=3, synchronised=True, objective=None, norm=nn.BatchNorm):
     """Losses, and the gradients of each step as differences of weights, of some steps of each player."""
-    gan = conv_gan()
+    gan = conv_gan(norm=norm)
     gan.objective = objective or gan.objective
     gan.join(workers, synchronised)
     found = []
@@ -227,11 +230,12 @@ def as_arrays(found):
     return arrays
 
 
+@pytest.mark.parametrize("norm", [nn.BatchNorm, nn.LayerNorm])
 @pytest.mark.parametrize(("size", "batch"), [(2, 8), (3, 8), (3, 3), (2, 3), (4, 5)])
-def test_workers_are_one(size, batch):
+def test_workers_are_one(size, batch, norm):
     """Losses, V(D, G), gradients, statistics and spectral vectors, with uneven shards and shards of one image."""
-    (one,) = run_together(1, lambda w: steps(w, batch))
-    for mine in run_together(size, lambda w: steps(w, batch)):
+    (one,) = run_together(1, lambda w: steps(w, batch, norm=norm))
+    for mine in run_together(size, lambda w: steps(w, batch, norm=norm)):
         for (losses, value, gradients, _), (losses1, value1, gradients1, _) in zip(mine, one, strict=True):
             np.testing.assert_allclose([*losses, value], [*losses1, value1], rtol=1e-12)
             for name, gradient in gradients.items():

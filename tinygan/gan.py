@@ -13,6 +13,8 @@ from .errors import SettingError, ShapeError
 from .kernels import kernels_for
 from .losses import Objective
 from .nn import Module, Sequential, Sigmoid, frozen
+from .nn.batches import one_by_one
+from .ops import reshape, stack
 from .ops.normalization import ALONE
 from .optim import Optimizer, step_count
 from .reduction import summed_backward
@@ -116,8 +118,7 @@ class GAN:
             fake = call(self.generator, self.latents(rows.total, "latents for D", self.d_steps), labels)
         if fake.shape[1:] != x.shape[1:]:
             raise ShapeError(f"the generator makes images of shape {fake.shape[1:]}, the data have {x.shape[1:]}")
-        # Real and fake apart, so that batch normalisation in D doesn't mix their statistics.
-        real_logits, fake_logits = call(self.discriminator, x, labels), call(self.discriminator, fake, labels)
+        real_logits, fake_logits = self._judge(x, fake, labels)
         loss = self.objective.discriminator(real_logits, fake_logits)
         penalty = self._penalty(x, fake, labels, rows)
         loss = loss if penalty is None else loss + penalty
@@ -212,6 +213,16 @@ class GAN:
         if total is None and self.workers.size > 1:
             real, labels = real[rows.slice], None if labels is None else labels[rows.slice]
         return rows, self._on_device(real), labels
+
+    def _judge(self, real: Tensor, fake: Tensor, labels: Any) -> tuple[Tensor, Tensor]:
+        """D's logits: at once, which is faster, or apart where D might mix examples, as batch norm's statistics do."""
+        if not one_by_one(self.discriminator):
+            return call(self.discriminator, real, labels), call(self.discriminator, fake, labels)
+        # In pairs, so that a worker's rows of random numbers are those of its rows of images.
+        pairs = reshape(stack([real, fake], axis=1), (2 * len(real), *real.shape[1:]))
+        logits = call(self.discriminator, pairs, None if labels is None else np.repeat(labels, 2))
+        logits = reshape(logits, (len(real), 2, *logits.shape[1:]))
+        return logits[:, 0], logits[:, 1]
 
     def _penalty(self, real: Tensor, fake: Tensor, labels: Any, rows: Rows) -> Tensor | None:
         rng = generator_of_rows(backend.generator(self.seed, "penalty", self.d_steps), rows)

@@ -3,7 +3,8 @@
 A round is a turn of each, the first one changing from round to round. Rounds in which other processes were busy don't
 count, as long as there are quiet ones. Between turns a side must be at rest: the processor time that it uses while the
 other one runs is measured, and reported if it is any. PyTorch starts as some contestants, such as its two memory
-layouts with its two fast kinds of Adam, and the one that has shown the fastest turn after a few rounds is compared.
+layouts with its two fast kinds of Adam, with real and fake images in two passes of D or, as tinygan has them, in one.
+The one that has shown the fastest turn after a few rounds is compared.
 """
 
 import argparse
@@ -65,7 +66,8 @@ class Config:
             return [{"layout": layouts[0]}]
         if self.task == "sampling":
             return [{"layout": layout, "chunk": chunk} for layout in layouts for chunk in (64, 250, 1000)]
-        return [{"layout": layout, "adam": adam} for layout in layouts for adam in ("foreach", "fused")]
+        kinds = [("foreach", 2), ("fused", 2), ("fused", 1)]
+        return [{"layout": layout, "adam": adam, "passes": passes} for layout in layouts for adam, passes in kinds]
 
 
 class Worker:
@@ -86,7 +88,7 @@ class Worker:
     @property
     def variant(self) -> str:
         settings = self.settings if self.side == "torch" else {}
-        marks = {"layout": "{}", "adam": "{} Adam", "chunk": "{} images at a time"}
+        marks = {"layout": "{}", "adam": "{} Adam", "passes": "{} pass(es) of D", "chunk": "{} images at a time"}
         return ", ".join(mark.format(settings[key]) for key, mark in marks.items() if key in settings)
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:

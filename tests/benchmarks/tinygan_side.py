@@ -134,7 +134,8 @@ class Critic(Training):
         (slope,) = tg.grad(critic(between).sum(), between, create_graph=True)
         length = ops.sqrt((slope * slope).sum((1, 2, 3)) + 1e-12)
         penalty = 10 * ((length - 1) ** 2).mean()
-        return critic(Tensor(fake)).mean() - critic(Tensor(real)).mean() + penalty, penalty
+        of_real, of_fake = self.gan._judge(Tensor(real), Tensor(fake), None)
+        return of_fake.mean() - of_real.mean() + penalty, penalty
 
     def fakes(self, latents: Tensor) -> Any:
         with tg.no_grad(), frozen():

@@ -128,6 +128,7 @@ class Training:
         torch.set_num_threads(settings["threads"])
         torch.manual_seed(0)
         self.batch, last = settings["batch"], settings["layout"] == "channels_last"
+        self.passes = settings.get("passes", 2)
         folder = Path(settings["folder"])
         self.generator, self.discriminator = NETWORKS[settings["model"]](last, settings["size"])
         if last:
@@ -169,7 +170,8 @@ class Training:
         real = next(self.batches)
         with torch.no_grad():
             fake = self.generator(torch.randn(self.batch, self.latent_size))
-        d_loss = softplus(-self.discriminator(real)).mean() + softplus(self.discriminator(fake)).mean()
+        of_real, of_fake = self.judge(real, fake)
+        d_loss = softplus(-of_real).mean() + softplus(of_fake).mean()
         self.d_optimizer.zero_grad()
         d_loss.backward()
         self.d_optimizer.step()
@@ -184,6 +186,13 @@ class Training:
             parameter.requires_grad_(True)
         torch._foreach_lerp_(self.averaged, self.current, 1 - self.average)
         return d_loss.detach(), g_loss.detach()
+
+    def judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """D's logits, of one batch as tinygan does it, or of two."""
+        if self.passes == 2:
+            return self.discriminator(real), self.discriminator(fake)
+        of_real, of_fake = self.discriminator(torch.cat([real, fake])).chunk(2)
+        return of_real, of_fake
 
     def first_look(self) -> dict[str, float]:
         """What tinygan looked at, from its weights and latents, without dropout."""
@@ -219,7 +228,8 @@ class Critic(Training):
         (slope,) = torch.autograd.grad(self.discriminator(between).sum(), between, create_graph=True)
         length = (slope.square().sum((1, 2, 3)) + 1e-12).sqrt()
         penalty = 10 * (length - 1).square().mean()
-        return self.discriminator(fake).mean() - self.discriminator(real).mean() + penalty, penalty
+        of_real, of_fake = self.judge(real, fake)
+        return of_fake.mean() - of_real.mean() + penalty, penalty
 
     def step(self) -> tuple[Tensor, Tensor]:
         with torch.no_grad():

@@ -3,8 +3,19 @@
 from .. import ops
 from ..autograd import Tensor
 from ..errors import ShapeError
-from .module import Module
-from .weighted import check_sizes
+from .conditional import Embedding, JoinLabels, Projection
+from .module import Module, Sequential
+from .normalization import LayerNorm
+from .simple import Dropout, Flatten, LeakyReLU, ReLU, Reshape, Sigmoid, Softplus, Tanh
+from .weighted import Conv, ConvTranspose, Dense, check_sizes
+
+ONE_BY_ONE = {Conv, ConvTranspose, Dense, Dropout, Embedding, Flatten, JoinLabels, LayerNorm, LeakyReLU, Projection}
+ONE_BY_ONE |= {ReLU, Reshape, Sequential, Sigmoid, Softplus, Tanh}
+
+
+def one_by_one(module: Module) -> bool:
+    """Whether it treats each example as if it were alone: if it is made of such layers only, not of a user's own."""
+    return all(type(part) in ONE_BY_ONE for part in module.modules())
 
 
 class Pack(Module):
