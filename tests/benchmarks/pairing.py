@@ -88,7 +88,7 @@ class Worker:
     @property
     def variant(self) -> str:
         settings = self.settings if self.side == "torch" else {}
-        marks = {"layout": "{}", "adam": "{} Adam", "passes": "{} pass(es) of D", "chunk": "{} images at a time"}
+        marks = {"layout": "{}", "adam": "{} Adam", "passes": "passes of D: {}", "chunk": "{} images at a time"}
         return ", ".join(mark.format(settings[key]) for key, mark in marks.items() if key in settings)
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
