@@ -50,7 +50,7 @@ def leaky_relu_gradient(grad: Array, x: Array, slope: float) -> Array:
     def chunk(grad: Array, x: Array, result: Array) -> None:
         positive = np.greater(x, 0, out=scratch("positive", x.shape, np.dtype(bool)))
         np.copyto(result, positive)
-        np.maximum(result, slope, out=result)  # the factor: 1 where x > 0, else slope
+        np.clip(result, slope, 1, out=result)  # the factor: 1 where x > 0, else slope
         result *= grad
 
     return by_rows(chunk, grad, x)
