@@ -73,10 +73,14 @@ def parallel_for(work: Callable[[int], object], count: int) -> None:
     cut by sizes alone, that writes to a place of its own.
     """
     prepare_process()
-    indices = itertools.count()
+    indices, one_at_a_time = itertools.count(), threading.Lock()
+
+    def take() -> int:
+        with one_at_a_time:  # a Python without GIL might else give two threads the same
+            return next(indices)
 
     def drain() -> None:
-        while (i := next(indices)) < count:
+        while (i := take()) < count:
             work(i)
 
     team = _get_team() if count > 1 else None

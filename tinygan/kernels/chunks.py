@@ -5,6 +5,7 @@ number of threads.
 """
 
 import math
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,9 @@ from ..threads import parallel_for
 CHUNK_BYTES = 1 << 19  # of one array in element-wise work: a few of them fit into a core's own cache
 CACHE_LINE = 64  # bytes
 SMALL_PRODUCT = 10**6  # multiplications of a product that OpenBLAS does in place, without packing its operands first
-WORTH_A_THREAD = 3 << 20  # bytes of one array in element-wise work: with less, a second thread costs more than it gains
+GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+# Bytes of one array in element-wise work: with less, a second thread costs more than it gains.
+WORTH_A_THREAD = (3 if GIL else 1) << 20
 
 _local = threading.local()
 
