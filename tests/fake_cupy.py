@@ -4,6 +4,7 @@
 
 It is there to catch, without a GPU, what would fail or be slow on one: host and device arrays that meet, stray
 calls of NumPy functions, names and arguments that CuPy lacks, and (by the two counters) copies nobody asked for.
+Kernels in CUDA C are compiled as C++ and run on the CPU, so what they compute is tested here, too.
 Where it differs from CuPy it is meant to be the stricter one:
 
 - CuPy forwards np.exp(a) to cupy.exp(a); here NumPy may be called only with a NumPy scalar beside the array, since
@@ -14,10 +15,15 @@ Where it differs from CuPy it is meant to be the stricter one:
 """
 
 import contextlib
+import ctypes
+import functools
 import importlib.machinery
 import inspect
 import operator
+import shutil
+import subprocess
 import sys
+import tempfile
 import types
 from collections import namedtuple
 
@@ -278,12 +284,85 @@ def _asnumpy(a, stream=None, order="C", out=None):
     return a.get(stream, order, out) if isinstance(a, ndarray) else np.asarray(a, order=order)
 
 
-def _fuse(*args, **kwargs):
-    return args[0] if args and callable(args[0]) else lambda function: function
+# ---------------------------------------------------------------- kernels in CUDA C: compiled as C++ for the CPU
+
+
+@functools.cache
+def _compiled(inputs, outputs, body, dtype):
+    """A function (n, pointers) that runs the body for n elements: what is in it has to be C++ as well as CUDA C."""
+    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        raise RuntimeError("kernels in CUDA C run on the stand-in as C++, but no compiler is found: c++, g++, clang++")
+    inside = [f"const T {name} = arrays[{k}][element];" for k, name in enumerate(inputs)]
+    inside += [f"T& {name} = arrays[{len(inputs) + k}][element];" for k, name in enumerate(outputs)]
+    source = f"""
+        #include <cmath>
+        using namespace std;
+        typedef {"float" if dtype == np.float32 else "double"} T;
+        extern "C" void run(long count, T** arrays) {{
+            for (long element = 0; element < count; element++) {{ {" ".join(inside)} {body}; }}
+        }}"""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [compiler, "-x", "c++", "-", "-O1", "-shared", "-fPIC", "-Werror=return-type", "-o", f"{folder}/k.so"]
+        done = subprocess.run(command, input=source, capture_output=True, text=True)
+        if done.returncode:
+            raise SyntaxError(f"the kernel is no C++: {done.stderr}\n{source}")
+        return ctypes.CDLL(f"{folder}/k.so").run
+
+
+def _names(params):
+    """The names in "T x, T slope": T stands for the dtype of the arrays, the only type that the stand-in knows."""
+    pairs = [param.split() for param in params.split(",")]
+    if any(len(pair) != 2 or pair[0] != "T" or pair[1] in ("n", "i") or pair[1][0] == "_" for pair in pairs):
+        raise ValueError(f"parameters of a kernel: 'T name' each, of names that CuPy doesn't keep for itself: {params}")
+    return [name for _, name in pairs]
+
+
+class ElementwiseKernel:
+    def __init__(self, in_params, out_params, operation, name="kernel"):
+        self.inputs, self.outputs, self.operation, self.name = _names(in_params), _names(out_params), operation, name
+        if not name.isidentifier():
+            raise ValueError(f"{name!r} is no name of a C function")
+
+    def __call__(self, *args):
+        if len(args) not in (len(self.inputs), len(self.inputs) + len(self.outputs)):
+            raise TypeError(f"{self.name}: {len(args)} arguments for {self.inputs} and {self.outputs}")
+        raw = [_operand(arg) for arg in args]
+        dtypes = {arg.dtype for arg in args if isinstance(arg, ndarray)}
+        if len(dtypes) != 1 or not dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}:
+            raise TypeError(f"{self.name}: T can't be of {dtypes}")
+        (dtype,) = dtypes
+        read, written = raw[: len(self.inputs)], raw[len(self.inputs) :]
+        shape = np.broadcast_shapes(*(np.shape(value) for value in read))
+        for value in written:
+            if np.shape(value) != shape:
+                raise ValueError(f"{self.name}: an output of shape {np.shape(value)} for elements of shape {shape}")
+        read = [np.array(np.broadcast_to(np.asarray(value, dtype), shape), order="C") for value in read]
+        results = [np.array(value, order="C") for value in written] or [np.empty(shape, dtype) for _ in self.outputs]
+        pointers = (ctypes.c_void_p * len(args + tuple(self.outputs)))(*(a.ctypes.data for a in (*read, *results)))
+        run = _compiled(tuple(self.inputs), tuple(self.outputs), self.operation, dtype)
+        run(ctypes.c_long(results[0].size), pointers)
+        for value, result in zip(written, results, strict=False):
+            value[...] = result
+        given = args[len(self.inputs) :] or tuple(_wrap(result) for result in results)
+        return given[0] if len(given) == 1 else given
+
+
+class ReductionKernel:
+    """Sums alone."""
+
+    def __init__(self, in_params, out_params, map_expr, reduce_expr, post_map_expr, identity, name="kernel"):
+        (out,) = _names(out_params)
+        if (reduce_expr, post_map_expr, identity) != ("a + b", f"{out} = a", "0"):
+            raise NotImplementedError("the stand-in's reductions are sums")
+        self.terms = ElementwiseKernel(in_params, out_params, f"{out} = {map_expr}", name)
+
+    def __call__(self, *args, axis=None, keepdims=False):
+        return self.terms(*args).sum(axis=axis, keepdims=keepdims)
 
 
 def _no_kernel(*args, **kwargs):
-    raise NotImplementedError("a kernel in CUDA C runs on the stand-in only with a NumPy body beside it; it has none")
+    raise NotImplementedError("the stand-in has no such kernels; ElementwiseKernel it has")
 
 
 _PROPERTIES = {"name": b"stand-in over NumPy", "totalGlobalMem": 1 << 30, "major": 8, "minor": 0}
@@ -296,9 +375,9 @@ cuda.Stream.null = cuda.Stream()
 cuda.get_current_stream = lambda: cuda.Stream.null
 stride_tricks = _Module("cupy.lib.stride_tricks")
 lib = _Module("cupy.lib", stride_tricks=stride_tricks)
-cupy = _Module("cupy", __version__="14.0.0+stand.in", ndarray=ndarray, cuda=cuda, lib=lib, fuse=_fuse)
+cupy = _Module("cupy", __version__="14.0.0+stand.in", ndarray=ndarray, cuda=cuda, lib=lib)
 cupy.array, cupy.asarray, cupy.asnumpy, cupy.is_available = _array, _asarray, _asnumpy, cuda.is_available
-cupy.ElementwiseKernel = cupy.ReductionKernel = cupy.RawKernel = _no_kernel
+cupy.ElementwiseKernel, cupy.ReductionKernel, cupy.RawKernel = ElementwiseKernel, ReductionKernel, _no_kernel
 cupy.get_default_memory_pool = cuda.MemoryPool
 cupy.get_array_module = lambda *args: cupy if any(isinstance(arg, ndarray) for arg in args) else np
 

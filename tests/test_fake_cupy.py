@@ -65,10 +65,39 @@ def test_what_is_about_the_device_is_there(cp, a):
     assert cp.get_default_memory_pool().used_bytes() == 0
     assert cp.get_array_module(HOST, a) is cp
     assert cp.get_array_module(HOST) is np
-    assert cp.fuse(abs) is abs
-    assert cp.fuse(kernel_name="abs")(abs) is abs
-    with pytest.raises(NotImplementedError, match="NumPy body"):
+    with pytest.raises(NotImplementedError, match="ElementwiseKernel it has"):
         cp.RawKernel("", "kernel")
+
+
+def test_kernels_in_cuda_c_are_run(cp, a):
+    """Arguments are broadcast, outputs made where none are given; T is the arrays' dtype."""
+    kernel = cp.ElementwiseKernel("T x, T c", "T y, T z", "T t = x > 0 ? sqrt(x) : T(0); y = t * c; z += x", "f")
+    y, z = kernel(a, cp.asarray(np.float32([1, 2, 3])), cp.empty_like(a), old := a.copy())
+    check(y, np.sqrt(np.maximum(HOST, 0)) * np.float32([1, 2, 3]))
+    assert z is old
+    check(z, 2 * HOST)
+    check(cp.ElementwiseKernel("T x", "T y", "y = 2 * x")(a.astype(cp.float64)), 2 * HOST.astype(np.float64))
+    total = cp.ReductionKernel("T x, T c", "T y", "c * x", "a + b", "y = a", "0")(a, 3.0, axis=(0,))
+    check(total, 3 * HOST.sum(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (lambda cp, a: cp.ElementwiseKernel("T x", "T y", "y = nonsense(x)")(a), SyntaxError, "no C\\+\\+"),
+        (lambda cp, a: cp.ElementwiseKernel("T i", "T y", "y = i"), ValueError, "keep for itself"),
+        (lambda cp, a: cp.ElementwiseKernel("float32 x", "T y", "y = x"), ValueError, "'T name' each"),
+        (lambda cp, a: cp.ElementwiseKernel("T x", "T y", "y = x")(HOST), TypeError, "Unsupported type"),
+        (lambda cp, a: cp.ElementwiseKernel("T x", "T y", "y = x")(a, a[0]), ValueError, "an output of shape"),
+        (lambda cp, a: cp.ElementwiseKernel("T x", "T y", "y = x")(a > 0), TypeError, "T can't be"),
+        (lambda cp, a: cp.ElementwiseKernel("T x, T z", "T y", "y = x")(a, a.astype(cp.float64)), TypeError, "T can't"),
+        (lambda cp, a: cp.ElementwiseKernel("T x, T z", "T y", "y = x")(a), TypeError, "1 arguments for"),
+        (lambda cp, a: cp.ReductionKernel("T x", "T y", "x", "max(a, b)", "y = a", "0"), NotImplementedError, "sums"),
+    ],
+)
+def test_kernels_that_cupy_would_refuse(cp, a, make, error, match):
+    with pytest.raises(error, match=match):
+        make(cp, a)
 
 
 # ---------------------------------------------------------------- refusals

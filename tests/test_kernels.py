@@ -1,4 +1,4 @@
-"""The fast NumPy kernels against their short twins (cupy_kernels, run on NumPy arrays): numbers, threads, memory."""
+"""The fast kernels against their plain twins (plain_kernels, run on NumPy arrays): numbers, threads, memory."""
 
 import inspect
 import threading
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import tinygan as tg
-from tinygan.kernels import cupy_kernels, numpy_fourier, numpy_kernels
+from tinygan import backend
+from tinygan.kernels import numpy_fourier, numpy_kernels, plain_kernels
 
 PAD = ((1, 2), (0, 1))
 TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
@@ -20,7 +21,7 @@ def draw(*shapes, seed=0):
 
 def conv_arguments(n, size, channels, out, kernel, stride, padding):
     x, w = draw((n, *size, channels), (*kernel, channels, out))
-    y = cupy_kernels.conv(x, w, stride, padding)
+    y = plain_kernels.conv(x, w, stride, padding)
     (grad,) = draw(y.shape, seed=1)
     return x, w, grad
 
@@ -48,7 +49,7 @@ def cases():
         yield "batch_statistics", (x,)
         yield "batch_norm", (x, gamma, beta, mean, variance, 1e-5)
         yield "batch_norm_sums", (g, x, mean, variance, 1e-5)
-        sums = cupy_kernels.batch_norm_sums(g, x, mean, variance, 1e-5)
+        sums = plain_kernels.batch_norm_sums(g, x, mean, variance, 1e-5)
         yield "batch_norm_gradient", (g, x, gamma, mean, variance, 1e-5, *sums, x.size // x.shape[-1])
         yield "sum", (x, tuple(range(x.ndim - 1)), False)
         yield "sum", (x, tuple(range(x.ndim - 1)), True)
@@ -114,18 +115,26 @@ ALL = cases_where(lambda name, size: True)
 SMALL = cases_where(lambda name, size: not in_place(name) and size < 300_000)
 
 
+SMALLER = cases_where(lambda name, size: size < 30_000)
+
+
 def convert(arguments, dtype):
     return [a.astype(dtype) if isinstance(a, np.ndarray) else a for a in arguments]
 
 
 def run(module, name, arguments):
     """What the kernel gives, or, where it works in place, its arguments afterwards: a list of arrays."""
-    arguments = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+    arguments = [a.copy() if is_array(a) else a for a in arguments]
     with np.errstate(over="ignore"):
         result = getattr(module, name)(*arguments)
     if result is None:
-        return [a for a in arguments if isinstance(a, np.ndarray)]
-    return [np.asarray(a) for a in (result if isinstance(result, tuple) else (result,))]
+        return [a for a in arguments if is_array(a)]
+    return [a if is_array(a) else np.asarray(a) for a in (result if isinstance(result, tuple) else (result,))]
+
+
+def is_array(value):
+    """Of NumPy or CuPy; not a NumPy scalar."""
+    return hasattr(value, "ndim") and not isinstance(value, np.generic)
 
 
 def scale_of(name, arguments, result):
@@ -147,7 +156,7 @@ HELPERS = {"pad_images", "im2col", "col2im"}  # of the simple conv, for students
 
 
 def test_both_modules_have_every_kernel():
-    fast, simple = public(numpy_kernels), public(cupy_kernels)
+    fast, simple = public(numpy_kernels), public(plain_kernels)
     assert set(simple) - HELPERS == set(fast) - HELPERS
     for name in set(fast) - HELPERS:
         ours, theirs = (inspect.signature(f) for f in (fast[name], simple[name]))
@@ -159,7 +168,7 @@ def test_both_modules_have_every_kernel():
 @TYPES
 @ALL
 def test_fast_equals_simple(name, arguments, dtype):
-    expected = run(cupy_kernels, name, convert(arguments, np.float64))
+    expected = run(plain_kernels, name, convert(arguments, np.float64))
     result = run(numpy_kernels, name, convert(arguments, dtype))
     # Sums over n numbers lose up to √n units of the last place, batch norm's gradient has differences of such sums.
     tolerance = 1e-12 if dtype == np.float64 else 2e-5
@@ -200,7 +209,8 @@ def test_convolutions_by_fourier_transforms_of_any_geometry(size, kernel, stride
         ("conv_input_gradient", (grad, w, stride, padding, size, c)),
         ("conv_filter_gradient", (x, grad, stride, padding, kernel)),
     ):
-        expected, result = run(cupy_kernels, name, arguments)[0], run(numpy_fourier, name, convert(arguments, dtype))[0]
+        expected = run(plain_kernels, name, arguments)[0]
+        result = run(numpy_fourier, name, convert(arguments, dtype))[0]
         tolerance = 1e-12 if dtype == np.float64 else 2e-5
         assert result.dtype == dtype and result.shape == expected.shape
         np.testing.assert_allclose(result, expected, rtol=0, atol=tolerance * np.abs(expected).max())
@@ -217,7 +227,7 @@ def scattered(a):
 
 @SMALL
 def test_scattered_inputs(name, arguments):
-    expected = getattr(cupy_kernels, name)(*arguments)
+    expected = getattr(plain_kernels, name)(*arguments)
     inputs = [scattered(a) if isinstance(a, np.ndarray) else a for a in arguments]
     before = [a.copy() if isinstance(a, np.ndarray) else a for a in inputs]
     result = getattr(numpy_kernels, name)(*inputs)
@@ -235,11 +245,61 @@ def test_flipped_and_broadcast_inputs(name, arguments):
         lambda a: np.broadcast_to(a.reshape(-1)[:1].reshape((1,) * a.ndim), a.shape) if a.size else a,
     ):
         inputs = [view(arguments[0]), *arguments[1:]]
-        result, expected = getattr(numpy_kernels, name)(*inputs), getattr(cupy_kernels, name)(*inputs)
+        result, expected = getattr(numpy_kernels, name)(*inputs), getattr(plain_kernels, name)(*inputs)
         for r, e in zip(*((x if isinstance(x, tuple) else (x,)) for x in (result, expected)), strict=True):
             # The variance of equal numbers is rounding, which 1/√(v + ε) makes larger.
             tolerance = 1e-9 if "batch_norm" in name else 1e-12
             np.testing.assert_allclose(r, e, rtol=tolerance, atol=tolerance * (1 + np.abs(e).max(initial=0.0)))
+
+
+# ---------------------------------------------------------------- CuPy's kernels
+
+
+def run_on_gpu(name, arguments):
+    """What the kernel for CuPy gives for copies of these arrays on the device, back on the host."""
+    from tinygan.kernels import cupy_kernels
+
+    there = [backend.to_device(a, "gpu") if is_array(a) else a for a in arguments]
+    return [backend.to_host(a) for a in run(cupy_kernels, name, there)]
+
+
+def check_gpu(name, arguments, dtype):
+    expected = run(plain_kernels, name, convert(arguments, np.float64))
+    tolerance = 1e-12 if dtype == np.float64 else 2e-5
+    for r, e in zip(run_on_gpu(name, convert(arguments, dtype)), expected, strict=True):
+        assert r.dtype == dtype and r.shape == e.shape
+        np.testing.assert_allclose(r, e, rtol=tolerance, atol=tolerance * scale_of(name, arguments, e))
+
+
+@TYPES
+@SMALLER
+def test_cupy_equals_plain_on_the_stand_in(name, arguments, dtype, fake_gpu):
+    check_gpu(name, arguments, dtype)
+
+
+@TYPES
+@ALL
+@pytest.mark.gpu
+def test_cupy_equals_plain(name, arguments, dtype, real_gpu):
+    check_gpu(name, arguments, dtype)
+
+
+def test_cupy_has_every_kernel(fake_gpu):
+    from tinygan.kernels import cupy_kernels
+
+    ours, plain = public(cupy_kernels), public(plain_kernels)
+    assert set(plain) - HELPERS == set(ours) - {"each", "sum_rows", "for_floats"}
+    for name in set(plain) - HELPERS:
+        assert list(inspect.signature(ours[name]).parameters) == list(inspect.signature(plain[name]).parameters), name
+
+
+def test_cupy_starts_no_kernel_for_each_place_of_a_filter(fake_gpu, monkeypatch):
+    """The input's gradient of a 5×5 filter would be 25 additions one after the other."""
+    added = []
+    monkeypatch.setattr(type(fake_gpu.cupy.zeros(1)), "__iadd__", lambda a, b: added.append(1))
+    _, w, grad = (a.astype(np.float32) for a in conv_arguments(3, (14, 14), 4, 8, (5, 5), (2, 2), ((1, 2), (1, 2))))
+    run_on_gpu("conv_input_gradient", (grad, w, (2, 2), ((1, 2), (1, 2)), (14, 14)))
+    assert not added
 
 
 # ---------------------------------------------------------------- the same bytes for any number of threads (law 7)

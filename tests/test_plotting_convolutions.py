@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from tinygan.errors import SettingError, ShapeError
-from tinygan.kernels.cupy_kernels import im2col
+from tinygan.kernels.plain_kernels import im2col
 from tinygan.plotting import im2col_picture
 
 IMAGE = np.arange(1, 31).reshape(5, 6)

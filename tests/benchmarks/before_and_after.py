@@ -1,6 +1,6 @@
 """Where a step's time goes with the simple kernels, which a student reads, and with the fast ones: by layer.
 
-The simple ones are those of tinygan/kernels/cupy_kernels.py, whole-batch array code, run on NumPy; BLAS may use all
+The simple ones are those of tinygan/kernels/plain_kernels.py, whole-batch array code, run on NumPy; BLAS may use all
 cores then. The two take turns, so that both see the same machine; but freed memory is kept for both, which is a part
 of what makes tinygan fast. --simple is a process without that.
 
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this checkout, w
 
 import tinygan as tg
 from tinygan import models
-from tinygan.kernels import cupy_kernels, numpy_kernels
+from tinygan.kernels import numpy_kernels, plain_kernels
 from tinygan.profiling import Profile, profile_training
 
 
@@ -30,10 +30,10 @@ def simple_kernels() -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     fast = dict(vars(numpy_kernels))
-    own = {name for name, f in vars(cupy_kernels).items() if getattr(f, "__module__", "") == cupy_kernels.__name__}
+    own = {name for name, f in vars(plain_kernels).items() if getattr(f, "__module__", "") == plain_kernels.__name__}
     try:
         for name in own & fast.keys():
-            setattr(numpy_kernels, name, getattr(cupy_kernels, name))
+            setattr(numpy_kernels, name, getattr(plain_kernels, name))
         with threadpool_limits(2, user_api="blas"):
             yield
     finally:

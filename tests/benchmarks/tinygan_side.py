@@ -13,14 +13,14 @@ from tinygan import backend, ops
 from tinygan.autograd import Op, Tensor
 from tinygan.data import Dataset
 from tinygan.gan import GAN
-from tinygan.kernels import cupy_kernels, numpy_kernels
+from tinygan.kernels import numpy_kernels, plain_kernels
 from tinygan.models import MODELS
 from tinygan.nn import Conv, ConvTranspose, Dense, frozen
 from tinygan.optim import Adam
 from tinygan.threads import parallel_for, thread_count
 
 # A kernel is what exists under the same name for NumPy and for CuPy.
-KERNELS = {name for name, f in vars(cupy_kernels).items() if getattr(f, "__module__", "") == cupy_kernels.__name__}
+KERNELS = {name for name, f in vars(plain_kernels).items() if getattr(f, "__module__", "") == plain_kernels.__name__}
 SAMPLES = 10_000
 
 

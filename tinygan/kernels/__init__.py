@@ -1,8 +1,8 @@
 """Arithmetic on raw arrays. It knows nothing of Tensors or gradients; what it computes is said in `ops/`.
 
-Each kernel exists under one name twice: in `numpy_kernels`, made fast for the CPU, and in `cupy_kernels`.
-The latter is plain array code that runs on NumPy's arrays as well: it is what a student reads, and the oracle
-that the tests hold the fast one against.
+Each kernel exists under one name three times. `plain_kernels` has it in a few lines of array code, for any array: it is
+what a student reads, and the oracle that the tests hold the others against. `numpy_kernels` is made fast for the CPU,
+`cupy_kernels` for the GPU.
 """
 
 import importlib

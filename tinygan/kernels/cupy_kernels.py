@@ -1,118 +1,124 @@
-"""Kernels for CuPy: whole-batch array code, shortest form first. They run on NumPy's arrays too (see kernels/)."""
+"""Kernels for CuPy: where plain array code would start a kernel a step, one kernel, in CUDA C for a single element.
+
+What each computes is said by its plain twin of the same name in `plain_kernels`; some are the plain ones themselves, as
+CuPy has nothing better. In the C code T is the dtype of the arrays.
+"""
+
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any
 
 from ..backend import Array, array_library
-from .geometry import Padding, Pair, conv_output_size
+from . import plain_kernels as plain
+from .blocks import Blocks
+from .geometry import Padding, Pair
+from .plain_kernels import conv as conv
+from .plain_kernels import conv_filter_gradient as conv_filter_gradient
+from .plain_kernels import matmul as matmul
+from .plain_kernels import sum as sum
+from .plain_kernels import tanh as tanh
+
+Kernel = Callable[..., Any]
 
 
-def matmul(a: Array, b: Array) -> Array:
-    return a @ b
+def for_floats(kernel: Kernel) -> Kernel:
+    """The kernel, but its plain twin for numbers that aren't real: complex ones, which checks of gradients use."""
+    twin: Kernel = getattr(plain, kernel.__name__)
+
+    @wraps(kernel)
+    def choose(first: Array, *rest: Any) -> Any:
+        return (kernel if first.dtype.kind == "f" else twin)(first, *rest)
+
+    return choose
 
 
-def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    return x.sum(axis=axes, keepdims=keepdims)
+def each(name: str, inputs: str, outputs: str, body: str, *arguments: Any) -> Any:
+    """For each element of the inputs, broadcast: the body, which sets the outputs, in place where they are given."""
+    return _elementwise(array_library(arguments[0]), name, inputs, outputs, body)(*arguments)
 
 
-def tanh(x: Array) -> Array:
-    return array_library(x).tanh(x)
+@cache
+def _elementwise(cupy: Any, name: str, inputs: str, outputs: str, body: str) -> Any:
+    return cupy.ElementwiseKernel(_typed(inputs), _typed(outputs), body, f"tinygan_{name}")
 
 
+def sum_rows(name: str, inputs: str, term: str, *arguments: Array) -> Array:
+    """The term, summed over all axes but the last of the first argument."""
+    axes = tuple(range(arguments[0].ndim - 1))
+    total: Array = _reduction(array_library(*arguments), name, inputs, term)(*arguments, axis=axes)
+    return total
+
+
+@cache
+def _reduction(cupy: Any, name: str, inputs: str, term: str) -> Any:
+    return cupy.ReductionKernel(_typed(inputs), "T total", term, "a + b", "total = a", "0", f"tinygan_{name}")
+
+
+def _typed(names: str) -> str:
+    return ", ".join(f"T {name}" for name in names.split())
+
+
+# ---------------------------------------------------------------- activations
+
+
+@for_floats
 def sigmoid(x: Array) -> Array:
-    # Where exp(−x) overflows to ∞ the result is 0, as it should be; small results keep their relative precision.
-    return 1 / (1 + array_library(x).exp(-x))
+    return each("sigmoid", "x", "y", "y = 1 / (1 + exp(-x))", x)
 
 
+@for_floats
 def softplus(x: Array) -> Array:
-    """max(x, 0) + log(1 + exp(−|x|)), which never overflows; for complex x by the sign of its real part."""
-    xp = array_library(x)
-    positive = x.real > 0
-    return xp.where(positive, x, 0 * x) + xp.log1p(xp.exp(xp.where(positive, -x, x)))
+    return each("softplus", "x", "y", "y = (x > 0 ? x : T(0)) + log1p(exp(x > 0 ? -x : x))", x)
 
 
+@for_floats
 def leaky_relu(x: Array, slope: float) -> Array:
-    return array_library(x).where(x > 0, x, slope * x)
+    return each("leaky_relu", "x slope", "y", "y = x > 0 ? x : slope * x", x, slope)
 
 
+@for_floats
 def leaky_relu_gradient(grad: Array, x: Array, slope: float) -> Array:
-    return array_library(x).where(x > 0, grad, slope * grad)
+    return each("leaky_relu_gradient", "g x slope", "y", "y = x > 0 ? g : slope * g", grad, x, slope)
 
 
 # ---------------------------------------------------------------- convolution: x (N, H, W, C), w (KH, KW, C, O)
 
 
-def pad_images(x: Array, padding: Padding) -> Array:
-    """(N, H, W, C) -> (N, top + H + bottom, left + W + right, C), with zeros around."""
-    return array_library(x).pad(x, ((0, 0), *padding, (0, 0)))
-
-
-def im2col(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
-    """(N, H, W, C) -> (N, OH, OW, KH, KW, C): for each output position, the patch that the kernel sees there."""
-    padded = pad_images(x, padding)
-    n, height, width, channels = padded.shape
-    rows = conv_output_size(height, kernel[0], stride[0], (0, 0))
-    columns = conv_output_size(width, kernel[1], stride[1], (0, 0))
-    s_n, s_h, s_w, s_c = padded.strides
-    strides = (s_n, s_h * stride[0], s_w * stride[1], s_h, s_w, s_c)
-    as_strided = array_library(x).lib.stride_tricks.as_strided
-    return as_strided(padded, (n, rows, columns, *kernel, channels), strides)
-
-
-def col2im(columns: Array, size: Pair, stride: Pair, padding: Padding) -> Array:
-    """The adjoint of im2col: (N, OH, OW, KH, KW, C) -> (N, H, W, C), overlapping patches added up."""
-    n, rows, cols, kh, kw, channels = columns.shape
-    (top, bottom), (left, right) = padding
-    x = array_library(columns).zeros((n, top + size[0] + bottom, left + size[1] + right, channels), columns.dtype)
-    for i in range(kh):
-        for j in range(kw):
-            x[:, i : i + rows * stride[0] : stride[0], j : j + cols * stride[1] : stride[1]] += columns[:, :, :, i, j]
-    return x[:, top : top + size[0], left : left + size[1]]
-
-
-def conv(x: Array, w: Array, stride: Pair, padding: Padding, bias: Array | float = 0) -> Array:
-    """(N, H, W, C), (KH, KW, C, O), and (O,) to be added -> (N, OH, OW, O)."""
-    columns = im2col(x, w.shape[:2], stride, padding)
-    n, rows, cols, kh, kw, channels = columns.shape
-    product = columns.reshape(n * rows * cols, kh * kw * channels) @ w.reshape(-1, w.shape[3])
-    return product.reshape(n, rows, cols, w.shape[3]) + bias
-
-
 def conv_input_gradient(
     grad: Array, w: Array, stride: Pair, padding: Padding, size: Pair, bias: Array | float = 0
 ) -> Array:
-    """(N, OH, OW, O), (KH, KW, C, O), and (C,) to be added -> (N, H, W, C) with (H, W) = size: conv's adjoint in x."""
-    n, rows, cols, out = grad.shape
-    columns = grad.reshape(-1, out) @ w.reshape(-1, out).T
-    return col2im(columns.reshape(n, rows, cols, *w.shape[:3]), size, stride, padding) + bias
-
-
-def conv_filter_gradient(x: Array, grad: Array, stride: Pair, padding: Padding, kernel: Pair) -> Array:
-    """(N, H, W, C), (N, OH, OW, O) -> (KH, KW, C, O): the adjoint of conv in w."""
-    columns = im2col(x, kernel, stride, padding)
-    channels, out = x.shape[3], grad.shape[3]
-    product = columns.reshape(-1, kernel[0] * kernel[1] * channels).T @ grad.reshape(-1, out)
-    return product.reshape(*kernel, channels, out)
+    """A convolution of stride 1 that gives blocks of stride × stride pixels, in place of patches added one by one."""
+    blocks = Blocks.of(size, w.shape[:2], stride, padding)
+    if min(map(min, blocks.outer)) < 0:  # there is more padding than kernel, which is to be cut off
+        return plain.conv_input_gradient(grad, w, stride, padding, size, bias)
+    pixels = blocks.as_images(conv(grad, blocks.upside_down(w), (1, 1), blocks.outer))
+    n, rows, down, cols, across, channels = pixels.shape
+    return pixels.reshape(n, rows * down, cols * across, channels)[:, : size[0], : size[1]] + bias
 
 
 # ---------------------------------------------------------------- batch normalisation: x (…, C)
 
 
+@for_floats
 def batch_statistics(x: Array) -> tuple[Array, Array]:
-    """The mean μ and the biased variance v of each feature."""
-    axes = tuple(range(x.ndim - 1))
-    mean = x.mean(axis=axes)
-    return mean, ((x - mean) ** 2).mean(axis=axes)
+    mean = x.mean(axis=tuple(range(x.ndim - 1)))
+    squares = sum_rows("batch_statistics", "x mean", "(x - mean) * (x - mean)", x, mean)
+    return mean, squares / (x.size // x.shape[-1])
 
 
+@for_floats
 def batch_norm(x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, eps: float) -> Array:
-    """y = γ (x − μ) / √(v + ε) + β."""
-    return (x - mean) * (gamma * (variance + eps) ** -0.5) + beta
+    inputs, body = "x gamma beta mean variance eps", "y = (x - mean) * (gamma / sqrt(variance + eps)) + beta"
+    return each("batch_norm", inputs, "y", body, x, gamma, beta, mean, variance, eps)
 
 
+@for_floats
 def batch_norm_sums(grad: Array, x: Array, mean: Array, variance: Array, eps: float) -> tuple[Array, Array]:
-    """∂L/∂γ = Σ g x̂ and ∂L/∂β = Σ g, with x̂ = (x − μ)/√(v + ε)."""
-    axes = tuple(range(x.ndim - 1))
-    return (grad * ((x - mean) * (variance + eps) ** -0.5)).sum(axis=axes), grad.sum(axis=axes)
+    products = sum_rows("batch_norm_sums", "g x mean", "g * (x - mean)", grad, x, mean)
+    return products * (variance + eps) ** -0.5, grad.sum(axis=tuple(range(x.ndim - 1)))
 
 
+@for_floats
 def batch_norm_gradient(
     grad: Array,
     x: Array,
@@ -124,45 +130,51 @@ def batch_norm_gradient(
     grad_beta: Array,
     count: int,
 ) -> Array:
-    """∂L/∂x = γ/σ · (g − Σ g / n − x̂ · Σ g x̂ / n), with Σ g x̂ = ∂L/∂γ and Σ g = ∂L/∂β, of n = `count` values."""
-    inverse = (variance + eps) ** -0.5
-    return (gamma * inverse) * (grad - grad_beta / count - (x - mean) * inverse * (grad_gamma / count))
+    inputs = "g x gamma mean variance eps grad_gamma grad_beta count"
+    body = """
+        T inverse = 1 / sqrt(variance + eps);
+        y = gamma * inverse * (g - grad_beta / count - (x - mean) * inverse * (grad_gamma / count))
+    """
+    arguments = grad, x, gamma, mean, variance, eps, grad_gamma, grad_beta, count
+    return each("batch_norm_gradient", inputs, "y", body, *arguments)
 
 
 # ---------------------------------------------------------------- spectral normalisation: w (M, N), v (M,), u (N,)
 
 
+@for_floats
 def spectral_norm_gradient(grad: Array, w: Array, v: Array, u: Array, sigma: Array, size: float) -> Array:
-    """∂L/∂w = s/σ · (g − ⟨g, w⟩/σ · v uᵀ), with s = `size`."""
-    return (size / sigma) * (grad - ((grad * w).sum() / sigma * v)[:, None] * u)
+    inputs, body = "g inner v u sigma size", "y = size / sigma * (g - inner / sigma * v * u)"
+    return each("spectral_norm_gradient", inputs, "y", body, grad, (grad * w).sum(), v[:, None], u, sigma, size)
 
 
 # ---------------------------------------------------------------- optimisers: in place
 
 
+@for_floats
 def sgd_step(parameter: Array, grad: Array, velocity: Array | None, lr: float, momentum: float) -> None:
-    """velocity ← momentum · velocity + g;  θ ← θ − lr · velocity."""
     if velocity is None:
-        parameter -= lr * grad
-        return
-    velocity *= momentum
-    velocity += grad
-    parameter -= lr * velocity
+        each("sgd_step", "g lr", "theta", "theta -= lr * g", grad, lr, parameter)
+    else:
+        body = "velocity = momentum * velocity + g; theta -= lr * velocity"
+        each("sgd_step", "g lr momentum", "velocity theta", body, grad, lr, momentum, velocity, parameter)
 
 
+@for_floats
 def adam_step(
     parameter: Array, grad: Array, m: Array, v: Array, lr: float, betas: tuple[float, float], eps: float, step: int
 ) -> None:
-    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  θ ← θ − lr · m̂ / (√v̂ + ε),  m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ)."""
     beta1, beta2 = betas
-    m *= beta1
-    m += (1 - beta1) * grad
-    v *= beta2
-    v += (1 - beta2) * grad * grad
-    parameter -= (lr / (1 - beta1**step)) * m / ((v / (1 - beta2**step)) ** 0.5 + eps)
+    rate, scale = lr / (1 - beta1**step), (1 - beta2**step) ** -0.5
+    body = """
+        m = beta1 * m + (1 - beta1) * g;
+        v = beta2 * v + (1 - beta2) * g * g;
+        theta -= rate * m / (scale * sqrt(v) + eps)
+    """
+    arguments = grad, beta1, beta2, rate, scale, eps, m, v, parameter
+    each("adam_step", "g beta1 beta2 rate scale eps", "m v theta", body, *arguments)
 
 
+@for_floats
 def average_step(average: Array, value: Array, decay: float) -> None:
-    """average ← decay · average + (1 − decay) · value."""
-    average *= decay
-    average += (1 - decay) * value
+    each("average_step", "x decay", "average", "average = decay * average + (1 - decay) * x", value, decay, average)

@@ -1,6 +1,6 @@
 """Convolution and its two adjoints for NumPy, as matrix products on strips of a few images at a time.
 
-x (N, H, W, C), w (KH, KW, C, O). What each computes is said by its short twin of the same name in `cupy_kernels`.
+x (N, H, W, C), w (KH, KW, C, O). What each computes is said by its short twin of the same name in `plain_kernels`.
 
 im2col writes each pixel once for every place of the kernel that sees it. A *strip* is unfolded along the rows alone:
 for each column of the result, the KW neighbours that the kernel sees, from the top of the image to the bottom. What
@@ -18,8 +18,8 @@ import numpy as np
 
 from ..backend import Array
 from ..threads import parallel_for
-from . import cupy_kernels as simple
 from . import numpy_fourier as fourier
+from . import plain_kernels as plain
 from .chunks import SMALL_PRODUCT, aligned, for_chunks, per_product, scratch
 from .geometry import Padding, Pair, conv_output_size
 
@@ -170,7 +170,7 @@ def _scatter(w: Array, stride: Pair, padding: Padding) -> Work:
         g = np.ascontiguousarray(grad).reshape(-1, len(filters))
         columns = np.matmul(g, filters, out=scratch("columns", (len(g), filters.shape[1]), x.dtype))
         patches = columns.reshape(*grad.shape[:3], *w.shape[:3])
-        np.add(simple.col2im(patches, x.shape[1:3], stride, padding), bias, out=x)
+        np.add(plain.col2im(patches, x.shape[1:3], stride, padding), bias, out=x)
 
     return work
 

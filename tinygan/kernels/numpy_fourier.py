@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import Array
+from .blocks import Blocks
 from .chunks import SMALL_PRODUCT, aligned, cut, for_chunks, per_product, scratch
 from .geometry import Padding, Pair, conv_output_size
 
@@ -27,49 +28,12 @@ WAVES = 8  # whose filters are summed at a time
 COLUMNS = 256  # of a product with a matrix of waves
 
 
-class Blocks(NamedTuple):
-    """A convolution of stride s as one of stride 1, on blocks of s × s pixels, which are pixels of s·s·C channels."""
-
-    stride: Pair
-    size: Pair  # of the image
-    kernel: Pair
-    zeros: Pair  # above and left of the kernel, to fill its first blocks
-    padding: Padding
-    results: Pair
-
-    def of_images(self, x: Array) -> Array:
-        """(N, H, W, C) -> (N, blocks, numbers of a block)."""
-        (down, across), (height, width), n = self.stride, self.size, len(x)
-        return x.reshape(n, height, down, width, across, -1).swapaxes(2, 3).reshape(n, height * width, -1)
-
-    def of_filters(self, w: Array) -> Array:
-        """(KH, KW, C, O) -> (blocks down, blocks across, numbers of a block, O)."""
-        (down, across), (height, width) = self.stride, self.kernel
-        whole = np.zeros((height * down, width * across, *w.shape[2:]), w.dtype)
-        self.without_zeros(whole, w.shape[:2])[...] = w
-        blocks = whole.reshape(height, down, width, across, *w.shape[2:]).swapaxes(1, 2)
-        return blocks.reshape(height, width, -1, w.shape[3])
-
-    def without_zeros(self, filters: Array, kernel: Pair) -> Array:
-        (top, left), (height, width) = self.zeros, kernel
-        return filters[top : top + height, left : left + width]
-
-
-def _blocks(size: Pair, kernel: Pair, stride: Pair, padding: Padding) -> Blocks:
-    axes = []
-    for n, k, step, (before, after) in zip(size, kernel, stride, padding, strict=True):
-        zeros, first, results = -before % step, -(-before // step), conv_output_size(n, k, step, (before, after))
-        length, taps = n // step, -(-(zeros + k) // step)
-        axes.append((step, length, taps, zeros, (first, results - 1 + taps - length - first), results))
-    return Blocks(*zip(*axes, strict=True))
-
-
 def is_faster(x: tuple[int, ...], w: tuple[int, ...], stride: Pair, padding: Padding) -> bool:
     """Whether sums over taps take longer, for conv of x (N, H, W, C) with w (KH, KW, C, O) or its adjoints."""
     (n, height, width, channels), (kh, kw, _, out) = x, w
     if height % stride[0] or width % stride[1] or max(padding[0]) >= kh or max(padding[1]) >= kw:
         return False
-    blocks = _blocks((height, width), (kh, kw), stride, padding)
+    blocks = Blocks.of((height, width), (kh, kw), stride, padding)
     pixels, results, taps = (math.prod(sizes) for sizes in (blocks.size, blocks.results, blocks.kernel))
     waves = 1.5 * math.prod(size + max(pads) for size, pads in zip(blocks.size, blocks.padding, strict=True))
     numbers = channels * math.prod(stride)
@@ -121,7 +85,7 @@ def _three(wave: Array) -> tuple[Array, Array, Array]:
 
 
 def conv(x: Array, w: Array, stride: Pair, padding: Padding, bias: Array | float = 0) -> Array:
-    blocks = _blocks(x.shape[1:3], w.shape[:2], stride, padding)
+    blocks = Blocks.of(x.shape[1:3], w.shape[:2], stride, padding)
     y = np.empty((len(x), *blocks.results, w.shape[3]), np.result_type(x, w))
 
     def write(s: slice, results: Array) -> None:
@@ -136,18 +100,15 @@ def conv_input_gradient(
 ) -> Array:
     """A convolution too, of stride 1: with the filters upside down and the channels in each other's place."""
     n, rows, cols, out = grad.shape
-    blocks = _blocks(size, w.shape[:2], stride, padding)
+    blocks = Blocks.of(size, w.shape[:2], stride, padding)
     x = np.empty((n, *size, w.shape[2]), np.result_type(grad, w))
-    filters = blocks.of_filters(w)[::-1, ::-1].swapaxes(2, 3)
-    (kh, kw), ((top, bottom), (left, right)) = blocks.kernel, blocks.padding
 
     def write(s: slice, results: Array) -> None:
-        (down, across), (height, width) = blocks.stride, blocks.size
-        pixels = results.reshape(-1, height, width, down, across, w.shape[2]).swapaxes(2, 3)
+        pixels = blocks.as_images(results)
         np.add(pixels, bias, out=x[s].reshape(pixels.shape))
 
-    outer = (kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right)
-    _convolve(lambda s: grad[s].reshape(-1, rows * cols, out), n, (rows, cols), filters, outer, write)
+    filters = blocks.upside_down(w)
+    _convolve(lambda s: grad[s].reshape(-1, rows * cols, out), n, (rows, cols), filters, blocks.outer, write)
     return x
 
 
@@ -180,7 +141,7 @@ def _convolve(
 
 def conv_filter_gradient(x: Array, grad: Array, stride: Pair, padding: Padding, kernel: Pair) -> Array:
     n, rows, cols, out = grad.shape
-    blocks = _blocks(x.shape[1:3], kernel, stride, padding)
+    blocks = Blocks.of(x.shape[1:3], kernel, stride, padding)
     filters = np.empty((*blocks.kernel, *stride, x.shape[3], out), np.result_type(x, grad))
     pixels, taps, results = _transforms(blocks.size, blocks.kernel, blocks.padding, filters.dtype)
     total = np.zeros((len(taps), math.prod(stride) * x.shape[3], out), filters.dtype)

@@ -1,12 +1,12 @@
 """Kernels for NumPy: work is cut into chunks that stay in a core's cache, and the chunks are spread over threads.
 
-What each kernel computes is said by its short twin of the same name in `cupy_kernels`.
+What each kernel computes is said by its short twin of the same name in `plain_kernels`.
 """
 
 import numpy as np
 
 from ..backend import Array
-from . import cupy_kernels as simple
+from . import plain_kernels as plain
 from .chunks import by_chunk, by_rows, for_chunks, for_rows, scratch
 from .numpy_convolution import conv as conv
 from .numpy_convolution import conv_filter_gradient as conv_filter_gradient
@@ -25,16 +25,16 @@ def tanh(x: Array) -> Array:
 
 def sigmoid(x: Array) -> Array:
     with np.errstate(over="ignore"):
-        return simple.sigmoid(x)
+        return plain.sigmoid(x)
 
 
 def softplus(x: Array) -> Array:
-    return simple.softplus(x)
+    return plain.softplus(x)
 
 
 def leaky_relu(x: Array, slope: float) -> Array:
     if not 0 <= slope <= 1:
-        return simple.leaky_relu(x, slope)
+        return plain.leaky_relu(x, slope)
 
     def chunk(x: Array, y: Array) -> None:
         np.multiply(x, slope, out=y)
@@ -45,7 +45,7 @@ def leaky_relu(x: Array, slope: float) -> Array:
 
 def leaky_relu_gradient(grad: Array, x: Array, slope: float) -> Array:
     if not 0 <= slope <= 1:
-        return simple.leaky_relu_gradient(grad, x, slope)
+        return plain.leaky_relu_gradient(grad, x, slope)
 
     def chunk(grad: Array, x: Array, result: Array) -> None:
         positive = np.greater(x, 0, out=scratch("positive", x.shape, np.dtype(bool)))
@@ -173,7 +173,7 @@ def spectral_norm_gradient(grad: Array, w: Array, v: Array, u: Array, sigma: Arr
 
 # ---------------------------------------------------------------- optimisers: in place
 
-sgd_step = simple.sgd_step
+sgd_step = plain.sgd_step
 
 
 def average_step(average: Array, value: Array, decay: float) -> None:
