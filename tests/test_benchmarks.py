@@ -67,6 +67,20 @@ def test_tinygans_side_does_its_task(bench, settings, task, monkeypatch):
     assert sum(side.parameters()) > 0
 
 
+def test_tinygans_side_on_a_gpu(bench, settings, fake_gpu):
+    """Here the stand-in. Nothing comes back from the device in a step but what is asked for."""
+    module = bench("tinygan_side")
+    on_cpu = module.Training(settings).first_look()
+    side = module.Training({**settings, "device": "gpu"})
+    assert side.first_look() == pytest.approx(on_cpu, rel=1e-4)
+    before = fake_gpu.device_to_host_copies
+    losses = side.step()
+    module.wait()
+    assert fake_gpu.device_to_host_copies == before
+    assert all(math.isfinite(loss.item()) for loss in losses)
+    assert module.facts()["blas"] == "stand-in over NumPy"
+
+
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 @pytest.mark.parametrize("layout, passes", [("NCHW", 2), ("channels_last", 1)])
 @pytest.mark.parametrize("task", ["gan", "critic", "sampling", "ops"])

@@ -151,7 +151,12 @@ class Pairing:
         self.config, self.options, self.steps = config, options, options.steps or config.steps
         self.source = prepare_images(folder, config.size, config.batch)
         common = {"model": config.model, "batch": config.batch, "task": config.task, "size": config.size}
-        common |= {"threads": options.threads, "folder": str(folder), "numpy_first": options.numpy_first}
+        common |= {
+            "device": options.device,
+            "threads": options.threads,
+            "folder": str(folder),
+            "numpy_first": options.numpy_first,
+        }
         # tinygan first: it leaves its weights, and what the check needs, in the folder for the others.
         self.tinygan = Worker("tinygan", common)
         self.torches = [Worker("torch", {**common, **settings}) for settings in config.contestants()]
@@ -334,6 +339,7 @@ def describe_machine(pairing: Pairing) -> str:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What all benchmarks here take."""
+    parser.set_defaults(device="cpu")
     parser.add_argument("--threads", type=int, default=2, help="threads of each side (default: 2)")
     parser.add_argument("--rounds", type=int, default=24, help="quiet rounds, each a turn of both sides (default: 24)")
     parser.add_argument("--seconds", type=float, default=120, help="no new round of a row after this time (120)")

@@ -12,7 +12,7 @@ import tinygan as tg
 from tinygan import backend, ops
 from tinygan.autograd import Op, Tensor
 from tinygan.data import Dataset
-from tinygan.gan import GAN
+from tinygan.gan import GAN, place_like
 from tinygan.kernels import numpy_kernels, plain_kernels
 from tinygan.models import MODELS
 from tinygan.nn import Conv, ConvTranspose, Dense, frozen
@@ -31,6 +31,7 @@ class Training:
 
     def __init__(self, settings: dict[str, Any]):
         tg.set_threads(settings["threads"])
+        tg.use(settings.get("device", "cpu"))
         self.folder, self.batch, self.model = Path(settings["folder"]), settings["batch"], MODELS[settings["model"]]
         images = np.load(self.folder / "images.npy")
         self.batches = Dataset(images, None, "benchmark", "").batches(self.batch, seed=0)
@@ -39,6 +40,8 @@ class Training:
         plain = {"spectral_norm": 0} if settings["model"] == "small" else {}
         generator = model.generator(shape, model.latent_size, backend.generator(0, "weights of G"))
         discriminator = model.discriminator(shape, rng=backend.generator(0, "weights of D"), **plain)
+        for player in (generator, discriminator):
+            player.to(backend.device())
         self.gan = GAN(
             generator,
             discriminator,
@@ -77,8 +80,8 @@ class Training:
     def first_numbers(self) -> tuple[Any, Any]:
         gan = self.gan
         with tg.no_grad(), frozen():
-            fake = gan.discriminator(gan.generator(Tensor(self.latents)))
-            real = gan.discriminator(Tensor(self.images))
+            fake = gan.discriminator(gan.generator(place_like(gan.generator, self.latents)))
+            real = gan.discriminator(place_like(gan.generator, self.images))
             return gan.objective.discriminator(real, fake), gan.objective.generator(fake)
 
     def work(self) -> tuple[float, float]:
@@ -247,6 +250,12 @@ def speed(multiply: Callable[[], object], n: int, tries: int = 8) -> float:
     return 2 * n**3 / min(taken) / 1e9
 
 
+def wait() -> None:
+    """Until what was asked for is done."""
+    if backend.device() == "gpu":
+        backend.synchronize()
+
+
 def facts() -> dict[str, Any]:
     try:
         from threadpoolctl import threadpool_info
@@ -259,7 +268,8 @@ def facts() -> dict[str, Any]:
             for b in threadpool_info()
             if b["user_api"] == "blas"
         )
-    return {"version": tg.__version__, "numpy": np.__version__, "blas": f"BLAS {blas}"}
+    where = backend.gpu_name() if backend.device() == "gpu" else f"BLAS {blas}"
+    return {"version": tg.__version__, "numpy": np.__version__, "blas": where}
 
 
 class Clock:

@@ -129,17 +129,23 @@ class Training:
         torch.manual_seed(0)
         self.batch, last = settings["batch"], settings["layout"] == "channels_last"
         self.passes = settings.get("passes", 2)
+        self.device = "cuda" if settings.get("device") == "gpu" else "cpu"
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise SystemExit("this build of PyTorch can't use the GPU: install one with CUDA")
+        torch.backends.cudnn.allow_tf32 = False  # float32 as it is, as tinygan has it
         folder = Path(settings["folder"])
         self.generator, self.discriminator = NETWORKS[settings["model"]](last, settings["size"])
         if last:
             for player in (self.generator, self.discriminator):
                 player.to(memory_format=torch.channels_last)
+        for player in (self.generator, self.discriminator):
+            player.to(self.device)
         images = np.ascontiguousarray(np.load(folder / "images.npy")[:, ::-1, ::-1])  # (N, H, W, 1), mirrored
         self.images, self.last = torch.from_numpy(images), last
         self.batches = self._batches()
         with np.load(folder / "start.npz") as start:
-            self.latents = torch.from_numpy(start["latents"])
-            self.epsilon = torch.from_numpy(start["epsilon"])
+            self.latents = torch.from_numpy(start["latents"]).to(self.device)
+            self.epsilon = torch.from_numpy(start["epsilon"]).to(self.device)
             self.latent_size = self.latents.shape[1]
             for who in ("generator", "discriminator"):
                 parameters = list(getattr(self, who).parameters())
@@ -162,14 +168,14 @@ class Training:
         while True:
             order = torch.randperm(len(self.images))
             for start in range(0, len(order) - n + 1, n):
-                batch = self.images[order[start : start + n]]
+                batch = self.images[order[start : start + n]].to(self.device)
                 yield batch.permute(0, 3, 1, 2) if self.last else batch.view(n, 1, *batch.shape[1:3])
 
     def step(self) -> tuple[Tensor, Tensor]:
         # D's step
         real = next(self.batches)
         with torch.no_grad():
-            fake = self.generator(torch.randn(self.batch, self.latent_size))
+            fake = self.generator(self.draw_latents())
         of_real, of_fake = self.judge(real, fake)
         d_loss = softplus(-of_real).mean() + softplus(of_fake).mean()
         self.d_optimizer.zero_grad()
@@ -178,7 +184,7 @@ class Training:
         # G's step, without gradients for D's weights
         for parameter in self.d_parameters:
             parameter.requires_grad_(False)
-        g_loss = softplus(-self.discriminator(self.generator(torch.randn(self.batch, self.latent_size)))).mean()
+        g_loss = softplus(-self.discriminator(self.generator(self.draw_latents()))).mean()
         self.g_optimizer.zero_grad()
         g_loss.backward()
         self.g_optimizer.step()
@@ -186,6 +192,12 @@ class Training:
             parameter.requires_grad_(True)
         torch._foreach_lerp_(self.averaged, self.current, 1 - self.average)
         return d_loss.detach(), g_loss.detach()
+
+    def draw_latents(self) -> Tensor:
+        return torch.randn(self.batch, self.latent_size, device=self.device)
+
+    def first_images(self) -> Tensor:
+        return self.images[: self.batch].permute(0, 3, 1, 2).to(self.device)
 
     def judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """D's logits, of one batch as tinygan does it, or of two."""
@@ -208,7 +220,7 @@ class Training:
     def first_numbers(self) -> tuple[Any, Any]:
         with torch.no_grad():
             fake = self.discriminator(self.first_fakes())
-            real = self.discriminator(self.images[: self.batch].permute(0, 3, 1, 2))
+            real = self.discriminator(self.first_images())
             return softplus(-real).mean() + softplus(fake).mean(), softplus(-fake).mean()
 
     def first_fakes(self) -> Tensor:
@@ -233,7 +245,7 @@ class Critic(Training):
 
     def step(self) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            fake = self.generator(torch.randn(self.batch, self.latent_size))
+            fake = self.generator(self.draw_latents())
         loss, penalty = self.losses(next(self.batches), fake, torch.rand(self.batch, 1, 1, 1))
         self.d_optimizer.zero_grad()
         loss.backward()
@@ -241,7 +253,7 @@ class Critic(Training):
         return loss.detach(), penalty.detach()
 
     def first_numbers(self) -> tuple[Any, Any]:
-        numbers = self.losses(self.images[: self.batch].permute(0, 3, 1, 2), self.first_fakes(), self.epsilon)
+        numbers = self.losses(self.first_images(), self.first_fakes(), self.epsilon)
         return numbers[0].detach(), numbers[1].detach()
 
 
@@ -295,6 +307,12 @@ class TinyOperations:
 
 
 TASKS = {"gan": Training, "critic": Critic, "sampling": Sampling, "ops": TinyOperations}
+
+
+def wait() -> None:
+    """Until what was asked for is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def facts() -> dict[str, Any]:

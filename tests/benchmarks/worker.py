@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def main() -> None:
         request = json.loads(line)
         rest = {"rest": time.perf_counter() - rested_since[0], "rest_cpu": time.process_time() - rested_since[1]}
         if request["do"] == "steps":
-            result = run(side, request["warm"], request["count"]) | rest
+            result = run(side, module.wait, request["warm"], request["count"]) | rest
             time.sleep(SETTLE)
         elif request["do"] == "profile":
             result = side.profile(request["count"])
@@ -62,15 +63,17 @@ def main() -> None:
         answer(result)
 
 
-def run(side: Any, warm: int, count: int) -> dict[str, Any]:
+def run(side: Any, wait: Callable[[], None], warm: int, count: int) -> dict[str, Any]:
     """Time `count` steps, one by one, after `warm` untimed ones."""
     for _ in range(warm):
         side.step()
+    wait()
     milliseconds, numbers = [], []
     start, cpu, busy = time.perf_counter(), time.process_time(), machine_busy()
     for _ in range(count):
         before = time.perf_counter()
         result = side.step()
+        wait()
         milliseconds.append(1e3 * (time.perf_counter() - before))
         numbers.append([number.item() for number in result])
     work, work_cpu = time.perf_counter() - start, time.process_time() - cpu
