@@ -183,6 +183,9 @@ def test_some_of_these_convolutions_are_by_fourier_transforms():
     for n, size, channels, out, kernel, stride, padding in FOURIER:
         assert numpy_fourier.is_faster((n, *size, channels), (*kernel, channels, out), stride, padding)
     assert not numpy_fourier.is_faster((64, 14, 14, 32), (4, 4, 32, 64), (2, 2), ((1, 1), (1, 1)))
+    wide = (33, 33, 64, 64), (1, 1), ((16, 16), (16, 16))
+    assert numpy_fourier.is_faster((8, 16, 16, 64), *wide)
+    assert not numpy_fourier.is_faster((8, 64, 64, 64), *wide), "its matrices would take hundreds of MB"
 
 
 @TYPES

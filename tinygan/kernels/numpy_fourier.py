@@ -21,6 +21,7 @@ from .chunks import SMALL_PRODUCT, aligned, cut, for_chunks, per_product, scratc
 from .geometry import Padding, Pair, conv_output_size
 
 TRAFFIC = 180  # multiplications that take as long as to write and read one number of the filters' transforms
+LARGEST = 1 << 22  # numbers in a matrix of waves, which is kept
 IMAGES = 32  # of a chunk, at most
 FEWEST = 16  # however large the filters are
 BATCH = 128  # images whose transforms are kept at a time, for the filters' gradient
@@ -36,6 +37,8 @@ def is_faster(x: tuple[int, ...], w: tuple[int, ...], stride: Pair, padding: Pad
     blocks = Blocks.of((height, width), (kh, kw), stride, padding)
     pixels, results, taps = (math.prod(sizes) for sizes in (blocks.size, blocks.results, blocks.kernel))
     waves = 1.5 * math.prod(size + max(pads) for size, pads in zip(blocks.size, blocks.padding, strict=True))
+    if waves * max(pixels, results) > LARGEST:
+        return False
     numbers = channels * math.prod(stride)
     images = n * (pixels * numbers + numbers * out + results * out)
     return waves * (images + (taps + TRAFFIC) * numbers * out) < n * results * kh * kw * channels * out
