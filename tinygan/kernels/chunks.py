@@ -7,7 +7,8 @@ number of threads.
 import math
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ import numpy as np
 from ..backend import Array
 from ..threads import parallel_for
 
-CHUNK_BYTES = 1 << 19  # of one array in element-wise work: a few of them fit into a core's own cache
+CHUNK_BYTES = 1 << 20  # of one array in element-wise work: smaller ones cost two threads more for the interpreter
 CACHE_LINE = 64  # bytes
 SMALL_PRODUCT = 10**6  # multiplications of a product that OpenBLAS does in place, without packing its operands first
+WIDE = 1 << 13  # numbers of a row: NumPy, whose buffer has as many, broadcasts to shorter ones at half the speed
 GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 # Bytes of one array in element-wise work: with less, a second thread costs more than it gains.
-WORTH_A_THREAD = (3 if GIL else 1) << 20
+WORTH_A_THREAD = (3 if GIL else 2) << 19
 
 _local = threading.local()
 
@@ -72,29 +74,43 @@ def for_rows(work: Callable[[int, slice], object], rows: Array) -> None:
             work(i, chunk)
 
 
-def as_rows(array: Array, width: int) -> Array:
-    """(M, width), in one piece."""
-    return np.ascontiguousarray(array).reshape(-1, width)
+@lru_cache(maxsize=256)
+def side_by_side(rows: int, width: int) -> int:
+    """How many rows of this width to take for one that is WIDE or more: a divisor of their number, else 1."""
+    least = -(-WIDE // width)
+    if rows < least:
+        return max(1, rows)
+    return next((k for k in range(least, 4 * least) if rows % k == 0), 1)
 
 
-def by_rows(function: Callable[..., object], *arrays: Array, width: int = 1) -> Array:
-    """result = function(*arrays, result), given chunks of rows (M, width); the arrays have one shape and dtype."""
+def as_wide_rows(arrays: Sequence[Array], vectors: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+    """Arrays (…, C) of one shape as (M/k, k·C), in one piece, and vectors (C,) as (k·C,). See `side_by_side`."""
+    width = arrays[0].shape[-1]
+    k = side_by_side(arrays[0].size // width, width)
+    return [np.ascontiguousarray(a).reshape(-1, k * width) for a in arrays], [np.tile(v, k) for v in vectors]
+
+
+def by_rows(function: Callable[..., object], *arrays: Array, vectors: Sequence[Array] = ()) -> Array:
+    """result = function(*arrays, *vectors, result), given chunks of rows; the arrays have one shape and dtype.
+
+    vectors: (C,), of the arrays' last axis; what the function is given is to be broadcast to its rows.
+    """
     result = np.empty(arrays[0].shape, arrays[0].dtype)
-    if result.nbytes <= CHUNK_BYTES:
-        function(*arrays, result)
-        return result
-    rows = [as_rows(a, width) for a in (*arrays, result)]
-    for_rows(lambda i, s: function(*(a[s] for a in rows)), rows[-1])
+    if vectors and result.size:
+        rows, vectors = as_wide_rows((*arrays, result), vectors)
+    else:
+        rows = [np.ascontiguousarray(a).reshape(-1, 1) for a in (*arrays, result)]
+    for_rows(lambda _, s: function(*(a[s] for a in rows[:-1]), *vectors, rows[-1][s]), rows[-1])
     return result
 
 
-def by_chunk(function: Callable[..., Any], *arrays: Array) -> Array:
-    """function(*arrays), given chunks of rows (M, C), for each chunk: stacked in their order."""
-    rows = [as_rows(a, a.shape[-1]) for a in arrays]
+def by_chunk(function: Callable[..., Any], *arrays: Array, vectors: Sequence[Array] = ()) -> Array:
+    """function(*arrays, *vectors), given chunks of rows as in `by_rows`, for each chunk: stacked in their order."""
+    rows, vectors = as_wide_rows(arrays, vectors)
     results: dict[int, Any] = {}
 
     def work(i: int, s: slice) -> None:
-        results[i] = function(*(a[s] for a in rows))
+        results[i] = function(*(a[s] for a in rows), *vectors)
 
     for_rows(work, rows[0])
     return np.array([results[i] for i in range(len(results))])

@@ -7,13 +7,14 @@ import numpy as np
 
 from ..backend import Array
 from . import plain_kernels as plain
-from .chunks import by_chunk, by_rows, for_chunks, for_rows, scratch
+from .chunks import SMALL_PRODUCT, by_chunk, by_rows, for_chunks, for_rows, scratch
 from .numpy_convolution import conv as conv
 from .numpy_convolution import conv_filter_gradient as conv_filter_gradient
 from .numpy_convolution import conv_input_gradient as conv_input_gradient
 
 MULTIPLY_ADDS = 1 << 24  # of one piece of a matrix product
-SUM_BLOCK = 256  # rows
+FEW_ROWS = 256  # BLAS adds so many up in float32 without a loss that matters
+STRIP, SMALL_RESULT = 16, 1 << 10  # columns of a strip; numbers of its product
 
 
 # ---------------------------------------------------------------- activations
@@ -65,30 +66,45 @@ def matmul(a: Array, b: Array) -> Array:
     if a.shape[1] == 1:
         return a * b  # an outer product, which NumPy doesn't give to BLAS
     result = np.empty((a.shape[0], b.shape[1]), a.dtype)
-    rows, inner, columns = a.shape[0], a.shape[1], b.shape[1]
-    if rows >= columns:
-        piece = max(64, MULTIPLY_ADDS // max(1, inner * columns))
-        for_chunks(lambda s: np.matmul(a[s], b, out=result[s]), rows, piece)
+    if len(a) <= b.shape[1]:
+        _multiply(a, b, result)
     else:
-        piece = max(64, MULTIPLY_ADDS // max(1, inner * rows))
-        for_chunks(lambda s: np.matmul(a, b[:, s], out=result[:, s]), columns, piece)
+        _multiply(b.T, a.T, result.T)
     return result
+
+
+def _multiply(a: Array, b: Array, out: Array) -> None:
+    """out = a @ b, of no more rows than columns, which are cut into pieces for the threads."""
+    (rows, inner), columns = a.shape, b.shape[1]
+    transposed = b.strides[0] < b.strides[1]
+    if transposed and columns % STRIP == 0 and rows * STRIP <= SMALL_RESULT and rows * inner * STRIP <= SMALL_PRODUCT:
+        # Where b is transposed, OpenBLAS is a quarter faster at results so small that it does them in place.
+        strips, results = (m.reshape(len(m), -1, STRIP).swapaxes(0, 1) for m in (b, out))
+        piece = max(1, MULTIPLY_ADDS // max(1, rows * inner * STRIP))
+        for_chunks(lambda s: np.matmul(a, strips[s], out=results[s]), len(strips), piece)
+    else:
+        piece = max(64, MULTIPLY_ADDS // max(1, rows * inner))
+        for_chunks(lambda s: np.matmul(a, b[:, s], out=out[:, s]), columns, piece)
 
 
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     if x.ndim < 2 or axes != tuple(range(x.ndim - 1)) or x.dtype.kind != "f" or not x.size:
         return x.sum(axis=axes, keepdims=keepdims)
-    total = by_chunk(_sum_rows, x).sum(axis=0)
+    total = _sum_rows(x) if x.ndim == 2 and len(x) <= FEW_ROWS else _total(by_chunk(_sum_rows, x), x.shape[-1])
     return total.reshape((1,) * (x.ndim - 1) + (-1,)) if keepdims else total
 
 
-def _sum_rows(values: Array) -> Array:
-    """Σ over the rows of (M, C) by BLAS, in blocks: rounding errors grow with the size of a block, not with M."""
-    ones = np.ones(SUM_BLOCK, values.dtype)
-    whole = len(values) // SUM_BLOCK
-    blocks = values[: whole * SUM_BLOCK].reshape(whole, SUM_BLOCK, values.shape[1])
-    rest = values[whole * SUM_BLOCK :]
-    return (ones @ blocks).sum(axis=0) + ones[: len(rest)] @ rest
+def _sum_rows(rows: Array) -> Array:
+    """Σ over the rows, by BLAS."""
+    total: Array = np.ones(len(rows), rows.dtype) @ rows
+    return total
+
+
+def _total(sums: Array, features: int) -> Array:
+    """Sums of chunks of rows side by side, (chunks, k·C) -> (C,): over k, which may be thousands, in float64."""
+    columns = sums.sum(axis=0).reshape(-1, features)
+    total: Array = columns.sum(axis=0, dtype=np.result_type(sums, np.float64))
+    return total.astype(sums.dtype)
 
 
 # ---------------------------------------------------------------- batch normalisation: x (…, C)
@@ -96,37 +112,39 @@ def _sum_rows(values: Array) -> Array:
 
 def batch_statistics(x: Array) -> tuple[Array, Array]:
     def statistics(rows: Array) -> tuple[Array, Array, Array]:
-        """Of a chunk, while it lies in the cache: how many rows (in each column), their mean, Σ (x − mean)²."""
-        chunk_mean = _sum_rows(rows) / len(rows)
-        centred = np.subtract(rows, chunk_mean, out=scratch("centred", rows.shape, rows.dtype))
-        return np.full_like(chunk_mean, len(rows)), chunk_mean, _sum_rows(np.multiply(centred, centred, out=centred))
+        """Of each column of a chunk, while it lies in the cache: how many numbers, their mean, Σ (x − mean)²."""
+        mean = _sum_rows(rows) / len(rows)
+        centred = np.subtract(rows, mean, out=scratch("centred", rows.shape, rows.dtype))
+        return np.full_like(mean, len(rows)), mean, _sum_rows(np.multiply(centred, centred, out=centred))
 
+    features = x.shape[-1]
     counts, means, squares = by_chunk(statistics, x).swapaxes(0, 1)
-    count = x.size // x.shape[-1]
-    mean = (counts * means).sum(axis=0) / count
-    # Chan, Golub & LeVeque 1979: what the chunks vary within, and what their means vary between them
-    return mean, (squares + counts * (means - mean) ** 2).sum(axis=0) / count
+    count = x.size // features
+    mean = _total(counts * means, features) / count
+    # Chan, Golub & LeVeque 1979: what the columns vary within, and what their means vary between them
+    deviations = means.reshape(len(means), -1, features) - mean
+    return mean, _total(squares + counts * deviations.reshape(means.shape) ** 2, features) / count
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, eps: float) -> Array:
     scale = gamma * (variance + eps) ** -0.5
     shift = beta - mean * scale
 
-    def chunk(rows: Array, y: Array) -> None:
+    def chunk(rows: Array, scale: Array, shift: Array, y: Array) -> None:
         np.multiply(rows, scale, out=y)
         y += shift
 
-    return by_rows(chunk, x, width=x.shape[-1])
+    return by_rows(chunk, x, vectors=(scale, shift))
 
 
 def batch_norm_sums(grad: Array, x: Array, mean: Array, variance: Array, eps: float) -> tuple[Array, Array]:
-    def sums(g: Array, rows: Array) -> tuple[Array, Array]:
+    def sums(g: Array, rows: Array, mean: Array) -> tuple[Array, Array]:
         centred = np.subtract(rows, mean, out=scratch("centred", rows.shape, rows.dtype))
         centred *= g
         return _sum_rows(g), _sum_rows(centred)
 
-    grad_beta, grad_gamma = by_chunk(sums, grad, x).sum(axis=0)
-    return grad_gamma * (variance + eps) ** -0.5, grad_beta
+    sums_of_g, products = by_chunk(sums, grad, x, vectors=(mean,)).swapaxes(0, 1)
+    return _total(products, x.shape[-1]) * (variance + eps) ** -0.5, _total(sums_of_g, x.shape[-1])
 
 
 def batch_norm_gradient(
@@ -145,14 +163,14 @@ def batch_norm_gradient(
     slope = inverse * grad_gamma / count
     shift = grad_beta / count
 
-    def chunk(g: Array, rows: Array, result: Array) -> None:
+    def chunk(g: Array, rows: Array, mean: Array, slope: Array, shift: Array, scale: Array, result: Array) -> None:
         np.subtract(mean, rows, out=result)
         result *= slope
         result += g
         result -= shift
         result *= scale
 
-    return by_rows(chunk, grad, x, width=x.shape[-1])
+    return by_rows(chunk, grad, x, vectors=(mean, slope, shift, scale))
 
 
 # ---------------------------------------------------------------- spectral normalisation
