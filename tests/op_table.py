@@ -313,6 +313,9 @@ row("batch_norm eps", lambda x, g, b: ops.batch_norm(x, g, b, 0.1), lambda x, g,
 row("batch_norm of x, γ = x's sum", lambda x: ops.batch_norm(x, x.sum(0), x[0]),
     lambda x: naive_batch_norm(x, x.sum(0), x[0]), (4, 2), float32_rtol=1e-4)  # fmt: skip
 row("batch_norm, γ is β", lambda x, g: ops.batch_norm(x, g, g), lambda x, g: naive_batch_norm(x, g, g), (4, 2), (2,))
+for shape in ((6, 3), (3,), (2, 3, 2), (2, 3, 3, 1)):
+    row(f"scale_and_shift {shape}", ops.scale_and_shift, lambda x, a, b: a * x + b, shape, shape[-1:], shape[-1:])
+row("scale_and_shift, scale is shift", lambda x, a: ops.scale_and_shift(x, a, a), lambda x, a: a * x + a, (4, 2), (2,))
 
 # Spectral normalisation.
 row("spectral_norm", lambda w: ops.spectral_norm(w, constant_like(w, [0.6, 0, 0.8])),

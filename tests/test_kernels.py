@@ -48,6 +48,7 @@ def cases():
         mean, variance = x.mean(axis=tuple(range(x.ndim - 1))), x.var(axis=tuple(range(x.ndim - 1)))
         yield "batch_statistics", (x,)
         yield "batch_norm", (x, gamma, beta, mean, variance, 1e-5)
+        yield "scale_and_shift", (x, gamma, beta)
         yield "batch_norm_sums", (g, x, mean, variance, 1e-5)
         sums = plain_kernels.batch_norm_sums(g, x, mean, variance, 1e-5)
         yield "batch_norm_gradient", (g, x, gamma, mean, variance, 1e-5, *sums, x.size // x.shape[-1])

@@ -22,7 +22,7 @@ from .rows import Rows, generator_of_rows
 from .threads import parallel_for
 from .workers import Workers
 
-SAMPLE_BATCH = 128
+SAMPLE_BATCH = 256
 COLUMNS = 16  # of a grid, at most: of so many classes samples show each in a column
 STREAM_ROWS = 1024  # so a worker draws few latents that aren't its own, however many workers there are
 PLAYERS = ("generator", "discriminator", "averaged")

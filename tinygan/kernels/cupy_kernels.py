@@ -113,6 +113,11 @@ def batch_norm(x: Array, gamma: Array, beta: Array, mean: Array, variance: Array
 
 
 @for_floats
+def scale_and_shift(x: Array, scale: Array, shift: Array) -> Array:
+    return each("scale_and_shift", "x scale shift", "y", "y = x * scale + shift", x, scale, shift)
+
+
+@for_floats
 def batch_norm_sums(grad: Array, x: Array, mean: Array, variance: Array, eps: float) -> tuple[Array, Array]:
     products = sum_rows("batch_norm_sums", "g x mean", "g * (x - mean)", grad, x, mean)
     return products * (variance + eps) ** -0.5, grad.sum(axis=tuple(range(x.ndim - 1)))

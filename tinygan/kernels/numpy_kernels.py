@@ -128,8 +128,10 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
 
 def batch_norm(x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, eps: float) -> Array:
     scale = gamma * (variance + eps) ** -0.5
-    shift = beta - mean * scale
+    return scale_and_shift(x, scale, beta - mean * scale)
 
+
+def scale_and_shift(x: Array, scale: Array, shift: Array) -> Array:
     def chunk(rows: Array, scale: Array, shift: Array, y: Array) -> None:
         np.multiply(rows, scale, out=y)
         y += shift

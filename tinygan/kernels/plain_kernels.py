@@ -107,6 +107,11 @@ def batch_norm(x: Array, gamma: Array, beta: Array, mean: Array, variance: Array
     return (x - mean) * (gamma * (variance + eps) ** -0.5) + beta
 
 
+def scale_and_shift(x: Array, scale: Array, shift: Array) -> Array:
+    """y = scale · x + shift, with a number of each for each feature."""
+    return x * scale + shift
+
+
 def batch_norm_sums(grad: Array, x: Array, mean: Array, variance: Array, eps: float) -> tuple[Array, Array]:
     """∂L/∂γ = Σ g x̂ and ∂L/∂β = Σ g, with x̂ = (x − μ)/√(v + ε)."""
     axes = tuple(range(x.ndim - 1))

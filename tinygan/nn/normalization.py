@@ -40,7 +40,7 @@ class BatchNorm(Module):
             if x.shape[-1:] != self.gamma.shape:
                 raise ShapeError(f"{self.describe()} takes x (…, {self.features}), got {x.shape}")
             scale = self.gamma / ops.sqrt(self.running_variance + self.eps)
-            return x * scale + (self.beta - self.running_mean * scale)
+            return ops.scale_and_shift(x, scale, self.beta - self.running_mean * scale)
         check_batch_norm(x.shape, self.gamma.shape, self.beta.shape, least=1 if self.workers.size > 1 else 2)
         op = ops.BatchNorm(self.eps, self.workers)
         y = op(x, self.gamma, self.beta)

@@ -47,7 +47,7 @@ from .arithmetic import (
 )
 from .arithmetic import abs_ as abs
 from .convolution import Conv, ConvFilterGradient, ConvInputGradient, conv, conv_transpose
-from .normalization import BatchNorm, SpectralNorm, batch_norm, spectral_norm
+from .normalization import BatchNorm, ScaleAndShift, SpectralNorm, batch_norm, scale_and_shift, spectral_norm
 from .products import Matmul, matmul
 from .reductions import LogSumExp, Max, Min, Sum, log_softmax, logsumexp, max, mean, min, softmax, sum
 from .shapes import (
@@ -76,10 +76,10 @@ OPERATORS.update(
 __all__ = [
     "Abs", "Add", "BatchNorm", "BroadcastTo", "Concatenate", "Conv", "ConvFilterGradient", "ConvInputGradient",
     "Div", "Exp", "GetItem", "LeakyReLU", "LeakyReLUGradient", "Log", "LogSumExp", "Matmul", "Max", "Maximum",
-    "Min", "Minimum", "Mul", "Neg", "Pad", "Power", "Reshape", "Scatter", "Sigmoid", "Softplus", "SpectralNorm", "Sqrt",
-    "Sub", "Sum", "Tanh", "Transpose", "Where",
+    "Min", "Minimum", "Mul", "Neg", "Pad", "Power", "Reshape", "ScaleAndShift", "Scatter", "Sigmoid", "Softplus",
+    "SpectralNorm", "Sqrt", "Sub", "Sum", "Tanh", "Transpose", "Where",
     "abs", "add", "batch_norm", "broadcast_to", "clip", "concatenate", "conv", "conv_transpose", "div", "dropout",
     "exp", "getitem", "leaky_relu", "log", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min",
-    "minimum", "mul", "neg", "pad", "power", "relu", "reshape", "sigmoid", "softmax", "softplus", "spectral_norm",
-    "sqrt", "stack", "sub", "sum", "take", "tanh", "transpose", "where",
+    "minimum", "mul", "neg", "pad", "power", "relu", "reshape", "scale_and_shift", "sigmoid", "softmax", "softplus",
+    "spectral_norm", "sqrt", "stack", "sub", "sum", "take", "tanh", "transpose", "where",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Batch normalisation with the statistics of the batch, and spectral normalisation: fused, textbook form beside it."""
+"""Batch normalisation by the statistics of the batch or given ones, and spectral normalisation: fused where it pays."""
 
 import math
 from typing import Any
@@ -72,6 +72,20 @@ class BatchNorm(Op):
         return gamma * centred / sqrt(variance + self.eps) + beta
 
 
+class ScaleAndShift(Op):
+    """y = a x + b, feature by feature.   ∂L/∂x = a · ∂L/∂y, ∂L/∂a = Σ x · ∂L/∂y, ∂L/∂b = Σ ∂L/∂y.
+
+    Shapes: x (…, C), a and b (C,); y like x.
+    """
+
+    def forward(self, x: Array, scale: Array, shift: Array) -> Array:
+        return kernels_for(x).scale_and_shift(x, scale, shift)
+
+    def backward(self, grad: Tensor) -> Any:
+        x, scale, _ = self.inputs
+        return lambda: scale * grad, lambda: x * grad, grad  # which the engine sums to (C,)
+
+
 class SpectralNorm(Op):
     """y = s · w/σ,  σ = ‖w u‖, for a constant vector u of length 1, and s = `size`.
 
@@ -109,6 +123,18 @@ def batch_norm(x: Operand, gamma: Operand, beta: Operand, eps: float = 1e-5) -> 
     """
     check_batch_norm(raw(x).shape, raw(gamma).shape, raw(beta).shape)
     return BatchNorm(eps)(x, gamma, beta)
+
+
+def scale_and_shift(x: Operand, scale: Operand, shift: Operand) -> Tensor:
+    """x · scale + shift, with a number of each for each feature (last axis). See ScaleAndShift.
+
+    Shapes: x (…, C), scale and shift (C,) -> like x. Raises ShapeError where they don't fit.
+    """
+    features = raw(x).shape[-1:]
+    if not features or raw(scale).shape != features or raw(shift).shape != features:
+        shapes = f"they are {raw(scale).shape} and {raw(shift).shape}"
+        raise ShapeError(f"scale_and_shift: x (…, C) = {raw(x).shape} needs scale and shift (C,); {shapes}")
+    return ScaleAndShift()(x, scale, shift)
 
 
 def spectral_norm(w: Operand, u: Operand, size: float = 1.0) -> Tensor:
