@@ -98,6 +98,9 @@ def by_rows(function: Callable[..., object], *arrays: Array, vectors: Sequence[A
     result = np.empty(arrays[0].shape, arrays[0].dtype)
     if vectors and result.size:
         rows, vectors = as_wide_rows((*arrays, result), vectors)
+    elif result.nbytes <= CHUNK_BYTES:
+        function(*arrays, *vectors, result)
+        return result
     else:
         rows = [np.ascontiguousarray(a).reshape(-1, 1) for a in (*arrays, result)]
     for_rows(lambda _, s: function(*(a[s] for a in rows[:-1]), *vectors, rows[-1][s]), rows[-1])
