@@ -42,7 +42,7 @@ def cases():
         for slope in (0.2, 0.0, 1.5, -0.5):
             yield "leaky_relu", (x, slope)
             yield "leaky_relu_gradient", (g, x, slope)
-    for shape in ((2, 1), (3, 5), (64, 3, 3, 16), (300_001, 3), (5, 4001), (33, 7, 7, 32)):
+    for shape in ((2, 1), (3, 5), (64, 3, 3, 16), (300_001, 3), (10_007, 6), (5, 4001), (33, 7, 7, 32)):
         x, g, gamma, beta = draw(shape, shape, shape[-1:], shape[-1:])
         x = 3 * x + 5
         mean, variance = x.mean(axis=tuple(range(x.ndim - 1))), x.var(axis=tuple(range(x.ndim - 1)))
@@ -62,6 +62,10 @@ def cases():
         yield "spectral_norm_gradient", (*draw((m, n), (m, n), (m,), (n,)), np.float64(3.0), 2.0)
     for m, k, n in ((1, 1, 1), (3, 5, 7), (129, 64, 33), (2000, 3, 1), (5, 70, 1000), (64, 784, 512), (257, 1, 300)):
         yield "matmul", tuple(draw((m, k), (k, n)))
+    for m, k, n in ((64, 96, 160), (40, 33, 50), (100, 96, 160), (160, 96, 64)):  # with a transposed matrix
+        a, b = draw((m, k), (n, k))
+        yield "matmul", (a, b.T)
+        yield "matmul", (b, a.T)
     yield "matmul", tuple(draw((4, 3, 5), (5, 2)))
     yield "matmul", tuple(draw((4, 3, 5), (4, 5, 2)))
     for n, size, channels, out, kernel, stride, padding in (

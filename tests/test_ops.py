@@ -303,6 +303,8 @@ BAD = {
     "dropout": (lambda: ops.dropout(A, 1.0), "rate 1.0; a number from 0"),
     "batch_norm": (lambda: ops.batch_norm(A, np.ones(3, "f4"), np.ones(4, "f4")),
                    r"x \(…, C\) = \(3, 4\) needs .* \(3,\) and \(4,\)"),
+    "scale_and_shift": (lambda: ops.scale_and_shift(A, np.ones(3, "f4"), np.ones(4, "f4")),
+                        r"x \(…, C\) = \(3, 4\) needs scale and shift \(C,\); they are \(3,\) and \(4,\)"),
     "batch_norm of one": (lambda: ops.batch_norm(A[:1], A[0], A[0]), "1 value a feature, whose variance is 0"),
 }  # fmt: skip
 

@@ -77,7 +77,8 @@ def _multiply(a: Array, b: Array, out: Array) -> None:
     """out = a @ b, of no more rows than columns, which are cut into pieces for the threads."""
     (rows, inner), columns = a.shape, b.shape[1]
     transposed = b.strides[0] < b.strides[1]
-    if transposed and columns % STRIP == 0 and rows * STRIP <= SMALL_RESULT and rows * inner * STRIP <= SMALL_PRODUCT:
+    small = rows * STRIP <= SMALL_RESULT and rows * inner * STRIP <= SMALL_PRODUCT
+    if transposed and small and columns % STRIP == 0:
         # Where b is transposed, OpenBLAS is a quarter faster at results so small that it does them in place.
         strips, results = (m.reshape(len(m), -1, STRIP).swapaxes(0, 1) for m in (b, out))
         piece = max(1, MULTIPLY_ADDS // max(1, rows * inner * STRIP))
