@@ -123,8 +123,8 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     count = x.size // features
     mean = _total(counts * means, features) / count
     # Chan, Golub & LeVeque 1979: what the columns vary within, and what their means vary between them
-    deviations = means.reshape(len(means), -1, features) - mean
-    return mean, _total(squares + counts * deviations.reshape(means.shape) ** 2, features) / count
+    deviations = means - np.tile(mean, means.shape[1] // features)
+    return mean, _total(squares + counts * deviations**2, features) / count
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, eps: float) -> Array:
